@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The machine facade: all that the libraries ask of the machine below them.
+// Nothing above platforms/ names a machine; Bazel picks one backend at link
+// time
+// (//base:machine), whose "machine_backend.h" defines every function below
+// inline. docs/porting.md goes through it for those who write a backend.
+//
+// Terms follow the Arm ARM (DDI 0487): "completes" and "observes" as in B2.
+// Unless a line says otherwise, a function may be called on any CPU, with any
+// lock held, and cannot fail.
+#ifndef HOLDFAST_BASE_MACHINE_H_
+#define HOLDFAST_BASE_MACHINE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/addr.h"
+#include "base/cpu_local.h"
+#include "base/stage2_context.h"
+
+namespace holdfast {
+
+namespace machine {
+
+// ---- CPUs ------------------------------------------------------------------
+
+// This CPU's block. Stable while the CPU runs EL2 code (EL2 is not preempted).
+CpuLocal& ThisCpu();
+
+// ---- Memory ----------------------------------------------------------------
+
+// EL2's address of physical memory that EL2 has mapped in its linear map: its
+// own image and pools, and frames donated to it. Anything else may fault.
+void* PhysToVirt(PhysAddr address);
+// The reverse, for an address that PhysToVirt gave.
+PhysAddr VirtToPhys(const void* address);
+
+// Fills one page with zeroes and cleans and invalidates it to the point of
+// coherency, whoever owns it: goes through this CPU's fixmap window. The zeroes
+// are observed by any agent, cached or not, that gets the page afterwards.
+void ZeroPage(PhysAddr page);
+
+// Cleans and invalidates the data cache to the point of coherency, or the
+// instruction cache, over whole pages, through the fixmap window.
+void CleanInvalidateToPoc(PhysAddr start, uint64_t size);
+void InvalidateICache(PhysAddr start, uint64_t size);
+
+// ---- Translation table entries ---------------------------------------------
+
+// Single-copy atomic (Arm ARM B2.2.1). StorePte orders nothing. PublishPte is a
+// store-release: whoever walks to what it links sees that filled in.
+uint64_t LoadPte(const uint64_t* entry);
+void StorePte(uint64_t* entry, uint64_t value);
+void PublishPte(uint64_t* entry, uint64_t value);
+
+// ---- Barriers --------------------------------------------------------------
+
+void DsbIshst();
+void DsbIsh();
+void DsbNsh();
+void Isb();
+
+// ---- TLB maintenance (Arm ARM D8.17) ---------------------------------------
+// One instruction each. The sequences that make them effective are in
+// pgtable/tlb.h, in one place, and run alike on every machine.
+
+// Makes `context` the one that stage-2 TLB operations of this CPU act on, and
+// restores what was there before. No-ops if it is current already. Never
+// nested. The caller completes earlier table writes (DSB) first.
+void EnterStage2Context(const Stage2Context& context);
+void LeaveStage2Context();
+
+// IPAS2E1IS: stage-2-only entries of the current VMID for the page of `ipa`.
+// `level` 0..3 is a hint (FEAT_TTL), or -1 for "any".
+void TlbiIpas2e1is(Ipa ipa, Level level_hint);
+// RIPAS2E1IS: the same over [start, start + size); whole pages. Only if
+// HasRangeTlbi(); size at most kMaxRangeTlbiPages pages.
+void TlbiRipas2e1is(Ipa start, uint64_t size);
+// VMALLE1IS / VMALLE1: all stage-1 and combined entries of the current VMID.
+void TlbiVmalle1is();
+void TlbiVmalle1();
+// VMALLS12E1IS: everything of the current VMID, both stages, walk caches too.
+void TlbiVmalls12e1is();
+// ALLE1IS: everything of every VMID.
+void TlbiAlle1is();
+// VALE2IS / VAE2IS: EL2's own entries for the page of `va`: last level only, or
+// walk caches too.
+void TlbiVale2is(HypVa va);
+void TlbiVae2is(HypVa va);
+// IC IALLU on this CPU.
+void IcIallu();
+
+bool HasRangeTlbi();
+// The most pages one TlbiRipas2e1is may name (SCALE 3, NUM 31: 2^21; D8.17.5).
+inline constexpr uint64_t kMaxRangeTlbiPages = uint64_t{1} << 21;
+// Some CPUs need the whole of a broadcast TLBI + DSB twice (erratum hook).
+bool TlbiNeedsRepeat();
+
+// ---- Locks -----------------------------------------------------------------
+
+// While spinning for a lock; and what a lock tells the machine about itself
+// (recorders and schedulers hang there; nothing on real hardware).
+void LockWait();
+void OnLockAcquired(const void* lock);
+void OnLockReleased(const void* lock);
+
+// ---- Hints for checkers ----------------------------------------------------
+// Nothing on real hardware.
+
+// `context` names a table that walkers may use from now on / no longer.
+void OnStage2Created(const Stage2Context& context, const void* lock);
+void OnStage2Destroyed(const Stage2Context& context);
+
+// ---- Console ---------------------------------------------------------------
+
+// Raw bytes to EL2's console. Any CPU; lines of different CPUs may mix.
+void ConsoleWrite(const char* bytes, size_t size);
+
+}  // namespace machine
+}  // namespace holdfast
+
+#include "machine_backend.h"  // IWYU pragma: export
+
+#endif  // HOLDFAST_BASE_MACHINE_H_

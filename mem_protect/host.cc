@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's side: its page states, and its stage 2, which is an identity map
+// filled lazily by faults.
+#include <initializer_list>
+
+#include "base/check.h"
+#include "base/machine.h"
+#include "mem_protect/mem_protect.h"
+
+namespace holdfast::mem_protect {
+namespace {
+
+using pgtable::Stage2Attr;
+
+constexpr Ipa IpaOf(PhysAddr address) { return Ipa(address.value()); }
+
+}  // namespace
+
+Result<Pfn> MemProtect::HostFrame(uint64_t pfn) const {
+  const std::optional<Pfn> frame = Pfn::FromUntrusted(pfn, features_.pa_bits);
+  if (!frame.has_value()) return Error(Errno::kEinval);
+  return *frame;
+}
+
+const PageRecord* MemProtect::RecordOf(Pfn pfn) const {
+  const Region* region = map_.Find(pfn.address());
+  // The region's first page may begin before the region does.
+  if (region == nullptr) region = map_.Find(pfn.address() + (kPageSize - 1));
+  if (region == nullptr || !region->IsRam()) return nullptr;
+  const size_t index = static_cast<size_t>(region - map_.regions().data());
+  return records_[index].first + (pfn - region->first_pfn());
+}
+
+PageRecord& MemProtect::Record(Pfn pfn) {
+  const PageRecord* record = RecordOf(pfn);
+  HOLDFAST_CHECK(record != nullptr);
+  return const_cast<PageRecord&>(*record);
+}
+
+Status MemProtect::CheckHost(const FrameRange& range, PageState want) const {
+  host_.lock.AssertHeld();
+  const Region* region = map_.Find(range.start());
+  if (region == nullptr || !region->IsRam()) {
+    // A gap or MMIO. If the range ends elsewhere, it is malformed besides.
+    const Region* last = map_.Find(range.start() + (range.size() - 1));
+    return Error(last == region ? Errno::kEperm : Errno::kEinval);
+  }
+  if (range.size() > region->end() - range.start())
+    return Error(Errno::kEinval);
+  if (region->kind == RegionKind::kNoMap) return Error(Errno::kEperm);
+  const PageRecord* records =
+      records_[static_cast<size_t>(region - map_.regions().data())].first +
+      (range.first - region->first_pfn());
+  for (uint64_t i = 0; i < range.count; ++i) {
+    if (records[i].host() != want) return Error(Errno::kEperm);
+  }
+  return {};
+}
+
+void MemProtect::SetHost(Pfn pfn, PageState state) {
+  PageRecord& record = Record(pfn);
+  record.set_host(state);
+  machine::ThisCpu().events.Record(EventKind::kPageState, pfn.value(),
+                                   static_cast<uint64_t>(record.host()),
+                                   static_cast<uint64_t>(record.hyp()));
+}
+
+uint32_t MemProtect::HostTablesFor(std::span<const FrameRange> ranges,
+                                   Level largest_leaf) const {
+  uint32_t count = 0;
+  for (const FrameRange& range : ranges) {
+    count +=
+        host_.TablesNeeded(IpaOf(range.start()), range.size(), largest_leaf);
+  }
+  return count;
+}
+
+// Tables so that each of the ranges can have entries of `largest_leaf` or
+// smaller.
+Result<MemProtect::Reservation> MemProtect::ReserveHostTables(
+    std::span<const FrameRange> ranges, Level largest_leaf) {
+  Result<Reservation> tables =
+      host_.stock.Reserve(HostTablesFor(ranges, largest_leaf));
+  if (tables.has_value()) return tables;
+  RecycleMmio();
+  // Counted again: what was recycled may have been tables above these ranges.
+  return host_.stock.Reserve(HostTablesFor(ranges, largest_leaf));
+}
+
+// Mappings of MMIO carry no state and come back by faults, so their tables are
+// the reserve of last resort. RAM is never unmapped: annotations would be lost.
+void MemProtect::RecycleMmio() {
+  for (const Region& region : map_.regions()) {
+    if (region.IsRam()) continue;
+    HostBatch batch(host_);
+    host_.Unmap(IpaOf(region.base), region.size, batch);
+    static_cast<void>(batch.Complete());
+  }
+}
+
+// Commit: the pages are no longer the host's, in state and in every TLB.
+Vacated MemProtect::TakeFromHost(const FrameRange& range,
+                                 pgtable::Annotation owner,
+                                 Reservation& tables) {
+  for (uint64_t i = 0; i < range.count; ++i)
+    SetHost(range.first + i, PageState::kNoPage);
+  HostBatch batch(host_);
+  host_.Annotate(IpaOf(range.start()), range.size(), owner, tables, batch);
+  return Vacated::ByHost(range, batch.Complete());
+}
+
+// Commit: the pages are the host's and mapped. Their entries are annotations,
+// so tables down to them exist.
+void MemProtect::GiveToHost(Vacated pages) {
+  const FrameRange& range = pages.frames();
+  const Stage2Attr attr = HostAttr(pgtable::kHostMemory);
+  Reservation none = *host_.stock.Reserve(0);
+  HostBatch batch(host_);
+  host_.Map(IpaOf(range.start()), range.start(), range.size(), attr, kPageLevel,
+            none, batch);
+  static_cast<void>(batch.Complete());
+  for (uint64_t i = 0; i < range.count; ++i)
+    SetHost(range.first + i, PageState::kOwned);
+}
+
+// RAM and MMIO alike take their memory type from the host's stage 1.
+Stage2Attr MemProtect::HostAttr(const pgtable::Prot& prot) const {
+  return *Stage2Attr::For(prot, pgtable::MemStyle::kAsStage1, features_);
+}
+
+// The level of the largest leaf for `ipa` that lies inside its region, no
+// higher than where its walk stopped. Level 3 will do even if it sticks out: a
+// region's ends need not be aligned.
+Level MemProtect::LargestLeafFor(const Region& region, Ipa ipa,
+                                 Level deepest) const {
+  for (int8_t level = deepest.value(); level < kPageLevel.value(); ++level) {
+    if (!Granule::BlockAllowed(Level(level))) continue;
+    const uint64_t size = Granule::Size(Level(level));
+    const PhysAddr start(ipa.AlignDown(size).value());
+    if (start >= region.base && size <= region.end() - start)
+      return Level(level);
+  }
+  return kPageLevel;
+}
+
+FaultAction MemProtect::HandleHostFault(Ipa ipa, FaultKind kind) {
+  // The host's permissions never change once mapped, so a permission fault is
+  // not cured by trying again (an instruction fetch from MMIO, say).
+  if (kind != FaultKind::kTranslation) return FaultAction::kInject;
+  // A fault in a page that a region only partly fills belongs to the region.
+  const Ipa page = ipa.AlignDown(kPageSize);
+  const Region* first = map_.Find(PhysAddr(page.value()));
+  const Region* last = map_.Find(PhysAddr(page.value()) + (kPageSize - 1));
+  const Region* region = map_.Find(PhysAddr(ipa.value()));
+  if (region == nullptr) region = last != nullptr ? last : first;
+  if (region == nullptr) return FaultAction::kInject;
+  // NOMAP bytes make the whole page NOMAP.
+  for (const Region* part : {region, first, last}) {
+    if (part != nullptr && part->kind == RegionKind::kNoMap) {
+      return FaultAction::kInject;
+    }
+  }
+
+  SpinlockHolder hold(host_.lock);
+  Result<Stage2::Cursor> at = host_.Find(page);
+  if (!at.has_value()) return FaultAction::kInject;
+  switch (at->pte().kind(at->level())) {
+    case pgtable::PteKind::kLeaf:
+      return FaultAction::kRetry;  // another CPU was here
+    case pgtable::PteKind::kEmpty:
+      break;
+    case pgtable::PteKind::kAnnotation:
+    case pgtable::PteKind::kTable:
+    case pgtable::PteKind::kReserved:
+      return FaultAction::kInject;
+  }
+
+  const Level level = LargestLeafFor(*region, page, at->level());
+  const uint64_t size = Granule::Size(level);
+  const Ipa start = page.AlignDown(size);
+  const FrameRange frames{Pfn::Of(PhysAddr(start.value())), size >> kPageShift};
+  Result<Reservation> tables = ReserveHostTables({&frames, 1}, level);
+  if (!tables.has_value()) return FaultAction::kInject;
+  const pgtable::Prot prot =
+      region->IsRam() ? pgtable::kHostMemory : pgtable::kHostMmio;
+  HostBatch batch(host_);
+  host_.Map(start, frames.start(), size, HostAttr(prot), level, *tables, batch);
+  static_cast<void>(batch.Complete());
+  return FaultAction::kRetry;
+}
+
+}  // namespace holdfast::mem_protect

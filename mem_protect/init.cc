@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How EL2's carve-out is laid out, and the first owners of RAM.
+#include <span>
+
+#include "base/check.h"
+#include "base/machine.h"
+#include "mem_protect/mem_protect.h"
+
+namespace holdfast::mem_protect {
+namespace {
+
+using Granule = MemProtect::Granule;
+
+// A root has at most 16 concatenated tables (Arm ARM D8.2.2).
+constexpr uint64_t kMaxRootFrames = 16;
+constexpr uint64_t kMmioBytes = uint64_t{1} << 30;
+
+// Tables that map `pages` pages one by one, wherever they lie: each level needs
+// one for every kEntries of the level below, rounded up.
+uint64_t TablesFor(uint64_t pages) {
+  uint64_t total = 0;
+  for (int level = 0; level < 5; ++level) {
+    pages = (pages + Granule::kEntries - 1) / Granule::kEntries;
+    total += pages;
+  }
+  return total;
+}
+
+// Tables of one stage for all RAM by pages, and a window of MMIO.
+uint64_t TablesForAll(std::span<const Region> regions,
+                      const CpuFeatures& features) {
+  uint64_t tables = 0;
+  for (const Region& region : regions) {
+    // An unaligned start can touch one table more than its size says, a level.
+    if (region.IsRam())
+      tables += TablesFor(region.end_pfn() - region.first_pfn()) + 5;
+  }
+  const uint64_t space = uint64_t{1} << features.pa_bits;
+  return tables +
+         TablesFor((space < kMmioBytes ? space : kMmioBytes) >> kPageShift);
+}
+
+uint64_t RecordFrames(std::span<const Region> regions) {
+  uint64_t frames = 0;
+  for (const Region& region : regions) {
+    if (!region.IsRam()) continue;
+    frames +=
+        PagesFor((region.end_pfn() - region.first_pfn()) * sizeof(PageRecord));
+  }
+  return frames;
+}
+
+}  // namespace
+
+uint64_t MemProtect::CarveoutFrames(std::span<const Region> regions,
+                                    const CpuFeatures& features) {
+  // Host root and its alignment, hyp root, records, and the tables of both.
+  return 2 * kMaxRootFrames + 1 + RecordFrames(regions) +
+         2 * TablesForAll(regions, features);
+}
+
+PhysAddr MemProtect::Carve(uint64_t frames, uint64_t align_frames) {
+  const uint64_t first = carveout_.first.value();
+  const uint64_t skip = (align_frames - first % align_frames) % align_frames;
+  HOLDFAST_CHECK(skip + frames <=
+                 carveout_.count);  // Init has checked the total
+  const Pfn start = carveout_.first + skip;
+  carveout_ = FrameRange{start + frames, carveout_.count - skip - frames};
+  return start.address();
+}
+
+// Nothing is mapped for the host yet, so nobody has to be shown out.
+Status MemProtect::OwnAtBoot(const FrameRange& range) {
+  HOLDFAST_TRY_ASSIGN(Reservation tables, ReserveHostTables({&range, 1}));
+  static_cast<void>(
+      TakeFromHost(range, pgtable::Annotation::HostDonationToHyp(), tables));
+  for (uint64_t i = 0; i < range.count; ++i)
+    SetHyp(range.first + i, PageState::kOwned);
+  return {};
+}
+
+Status MemProtect::Init(const Config& config) {
+  HOLDFAST_TRY(map_.Init(config.regions, config.features.pa_bits));
+  features_ = config.features;
+  carveout_ = config.carveout;
+
+  // Validate.
+  if (carveout_.count < CarveoutFrames(map_.regions(), features_))
+    return Error(Errno::kEnomem);
+  if (map_.FindRam(carveout_.start(), carveout_.size()) == nullptr)
+    return Error(Errno::kEinval);
+  for (size_t i = 0; i < config.image.size(); ++i) {
+    const FrameRange& image = config.image[i];
+    if (map_.FindRam(image.start(), image.size()) == nullptr ||
+        image.Overlaps(config.carveout)) {
+      return Error(Errno::kEinval);
+    }
+    for (const FrameRange& before : config.image.first(i)) {
+      if (image.Overlaps(before)) return Error(Errno::kEinval);
+    }
+  }
+
+  // Tables and records. The carve-out is zero: all RAM is the host's so far.
+  const pgtable::Stage2Shape shape =
+      pgtable::ShapeFor<Granule>(features_.pa_bits);
+  const PhysAddr host_root = Carve(shape.root_pages, shape.root_pages);
+  const PhysAddr hyp_root = Carve(1, 1);
+  for (size_t i = 0; i < map_.regions().size(); ++i) {
+    const Region& region = map_.regions()[i];
+    if (!region.IsRam()) continue;
+    const uint64_t pages = region.end_pfn() - region.first_pfn();
+    const PhysAddr start = Carve(PagesFor(pages * sizeof(PageRecord)), 1);
+    records_[i].first = static_cast<PageRecord*>(machine::PhysToVirt(start));
+  }
+  const uint64_t hyp_tables = TablesForAll(map_.regions(), features_);
+  host_.Init(kHostVmid, shape, features_, host_root);
+  hyp_.Init(hyp_root, features_.pa_bits);
+
+  SpinlockHolder host_hold(host_.lock);
+  SpinlockHolder hyp_hold(hyp_.lock);
+  for (uint64_t i = 0; i < hyp_tables; ++i) hyp_.stock.Push(Carve(1, 1));
+  while (carveout_.count > 0) host_.stock.Push(Carve(1, 1));
+
+  // Owners. The image stays as the platform maps it, the carve-out is data.
+  HOLDFAST_TRY(OwnAtBoot(config.carveout));
+  for (const FrameRange& image : config.image) HOLDFAST_TRY(OwnAtBoot(image));
+  MapAtHyp(config.carveout);
+  return {};
+}
+
+}  // namespace holdfast::mem_protect

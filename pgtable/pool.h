@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stock of table pages of one table: a last-in first-out list of zeroed
+// pages that runs through the first word of each free page. It has no lock of
+// its own: it belongs to a table and is guarded by that table's lock. It knows
+// nothing of tables, and never holds a page a host can reach.
+//
+// The link is a page address, so its bit 0 is clear: should a stale walker ever
+// read it, it is an invalid entry.
+#ifndef HOLDFAST_PGTABLE_POOL_H_
+#define HOLDFAST_PGTABLE_POOL_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "base/addr.h"
+#include "base/check.h"
+#include "base/machine.h"
+#include "base/result.h"
+
+namespace holdfast::pgtable {
+
+template <class G>
+class PagePool {
+ public:
+  // Pages set aside for one commit. Nobody else can pop them; what was not
+  // taken goes back when it ends, which must be before the table's lock is
+  // released.
+  class [[nodiscard]] Reservation {
+   public:
+    Reservation() = default;
+    Reservation(Reservation&& other) noexcept
+        : pool_(other.pool_), remaining_(other.remaining_) {
+      other.remaining_ = 0;
+    }
+    Reservation& operator=(Reservation&& other) noexcept {
+      if (this != &other) {
+        Return();
+        pool_ = other.pool_;
+        remaining_ = other.remaining_;
+        other.remaining_ = 0;
+      }
+      return *this;
+    }
+    ~Reservation() { Return(); }
+
+    // Pages not taken yet.
+    uint32_t remaining() const { return remaining_; }
+    // One zeroed page. There must be one left (CHECKed).
+    PhysAddr Take() {
+      HOLDFAST_CHECK(remaining_ > 0);
+      --remaining_;
+      --pool_->reserved_;
+      return pool_->PopHead();
+    }
+
+   private:
+    friend class PagePool;
+    Reservation(PagePool* pool, uint32_t pages)
+        : pool_(pool), remaining_(pages) {}
+    void Return() {
+      if (remaining_ != 0) pool_->reserved_ -= remaining_;
+      remaining_ = 0;
+    }
+
+    PagePool* pool_ = nullptr;
+    uint32_t remaining_ = 0;
+  };
+
+  PagePool() = default;
+  PagePool(const PagePool&) = delete;
+  PagePool& operator=(const PagePool&) = delete;
+
+  // Adds `page`, which must be page aligned (CHECKed) and all zero.
+  void Push(PhysAddr page) {
+    HOLDFAST_CHECK(page.IsAligned(G::kPageSize));
+    uint64_t* const words = static_cast<uint64_t*>(machine::PhysToVirt(page));
+    HOLDFAST_CHECK(words[0] == 0);
+    words[0] = head_;
+    head_ = page.value();
+    ++pages_;
+  }
+
+  // Pages that can be popped or reserved: all but the reserved ones.
+  uint32_t free() const { return pages_ - reserved_; }
+
+  // A zeroed page for any use, or nothing if all there are is reserved.
+  std::optional<PhysAddr> Pop() {
+    if (free() == 0) return std::nullopt;
+    return PopHead();
+  }
+
+  // Sets `pages` aside. ENOMEM if there are fewer free ones; nothing changes
+  // then.
+  Result<Reservation> Reserve(uint32_t pages) {
+    if (pages > free()) return Error(Errno::kEnomem);
+    reserved_ += pages;
+    return Reservation(this, pages);
+  }
+
+ private:
+  PhysAddr PopHead() {
+    const PhysAddr page(head_);
+    uint64_t* const words = static_cast<uint64_t*>(machine::PhysToVirt(page));
+    head_ = words[0];
+    words[0] = 0;
+    --pages_;
+    return page;
+  }
+
+  uint64_t head_ =
+      0;  // physical address of the last page pushed, if pages_ > 0
+  uint32_t pages_ = 0;
+  uint32_t reserved_ = 0;
+};
+
+}  // namespace holdfast::pgtable
+
+#endif  // HOLDFAST_PGTABLE_POOL_H_

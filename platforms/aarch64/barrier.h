@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Barriers (Arm ARM B2.3.12, C6.2). All of them, and only here. Each is one for
+// the compiler too.
+#ifndef HOLDFAST_PLATFORMS_AARCH64_BARRIER_H_
+#define HOLDFAST_PLATFORMS_AARCH64_BARRIER_H_
+
+namespace holdfast::aarch64 {
+
+// Stores to translation tables complete: walkers of all CPUs see them.
+inline void DsbIshst() { asm volatile("dsb ishst" : : : "memory"); }
+// Accesses, TLB and cache maintenance complete in the Inner Shareable domain.
+inline void DsbIsh() { asm volatile("dsb ish" : : : "memory"); }
+// The same for what acts on this CPU only.
+inline void DsbNsh() { asm volatile("dsb nsh" : : : "memory"); }
+// Full system: before power and firmware calls, and for cache maintenance that
+// agents outside the Inner Shareable domain must observe.
+inline void DsbSy() { asm volatile("dsb sy" : : : "memory"); }
+// Context synchronisation (B2.3.12).
+inline void Isb() { asm volatile("isb" : : : "memory"); }
+
+}  // namespace holdfast::aarch64
+
+#endif  // HOLDFAST_PLATFORMS_AARCH64_BARRIER_H_

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# usage: check_image.sh ELF BIN
+#
+# What holds for every EL2 image: no memory is both writable and executable, not
+# in the file either; no relocation is left; EL2 uses no FP or SIMD register
+# (they are the host's, and nobody saves them); no path of the machine that built
+# it is in it.
+
+set -euo pipefail
+
+elf=$1 bin=$2 failed=0
+fail() {
+  echo "FAIL: $1"
+  failed=1
+}
+
+segments=$(llvm-readelf-19 -lW "$elf" | awk '$1 == "LOAD" { print $3, $7 $8 $9 }')
+[[ $(wc -l <<< "$segments") -ge 3 ]] || fail "no three segments: $segments"
+while read -r address flags; do
+  [[ $flags != *W*E* ]] || fail "segment $address is writable and executable"
+  [[ $((address % 65536)) == 0 ]] || fail "segment $address does not start a page"
+done <<< "$segments"
+
+sections=$(llvm-readelf-19 -SW "$elf" | sed 's/^ *\[ *[0-9]*\] *//')
+writable_code=$(awk '$7 ~ /W/ && $7 ~ /X/' <<< "$sections")
+[[ -z $writable_code ]] || fail "sections are writable and executable: $writable_code"
+[[ $(awk '$7 ~ /X/' <<< "$sections" | wc -l) == 1 ]] || fail "more than .text is code"
+[[ $(llvm-readelf-19 -rW "$elf") != *R_AARCH64* ]] || fail "relocations are left"
+
+# v0, q0, d0, s0, h0, b0, and z0 and p0 of SVE, as operands.
+code=$(llvm-objdump-19 -d --no-show-raw-insn --no-leading-addr "$elf" | sed 's/<[^>]*>//g')
+[[ $(wc -l <<< "$code") -gt 1000 ]] || fail "there is no code"
+register='[vqdshbzp]([0-9]|[12][0-9]|3[01])(\.[0-9a-z]+)?'
+registers=$(grep -E "^[[:space:]]+[a-z][a-z0-9.]*[[:space:]](.*[[:space:]{,])?$register([][:space:],}/[]|\$)" \
+  <<< "$code" | head -20) || true
+[[ -z $registers ]] || fail "FP or SIMD registers at EL2:
+$registers"
+
+for file in "$elf" "$bin"; do
+  # Not by name: what looks like a folder in which things are built.
+  paths=$(llvm-strings-19 -n 6 "$file" | grep -E '(^|[^a-z.])/(home|root|tmp|work|build|builds|var|mnt|srv)/|/sandbox/|/execroot/' | head -5) || true
+  [[ -z $paths ]] || fail "paths of this machine in ${file##*/}: $paths"
+done
+
+exit "$failed"

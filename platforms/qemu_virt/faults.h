@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the test image is told to break itself: HVC #HF_FAULT_IMMEDIATE, x0 =
+// which, x1 and x2 = its arguments. Boot argument `mixed=N`: the CPUs look
+// different from each other, in way N (faults.cc).
+#ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_FAULTS_H_
+#define HOLDFAST_PLATFORMS_QEMU_VIRT_FAULTS_H_
+
+#include <cstdint>
+
+namespace holdfast::qemu_virt {
+
+#define HF_FAULT_IMMEDIATE 0x7e57
+
+enum class Fault : uint64_t {
+  kNone,
+  kStackOverflow,
+  kWildPointer,
+  kWriteText,
+  kWriteRodata,
+  kExecuteData,
+  kFailedCheck,
+  kWildJump,
+  // Nothing breaks: x0 becomes a digest of this CPU's EL2 registers.
+  kDigestRegisters,
+  // As CPU_SUSPEND with power down, which QEMU does not do: EL2's registers are
+  // lost and the CPU comes back where firmware would let it. x1: the host's
+  // entry, x2: what it gets in x0.
+  kLosePower,
+};
+
+}  // namespace holdfast::qemu_virt
+
+#endif  // HOLDFAST_PLATFORMS_QEMU_VIRT_FAULTS_H_

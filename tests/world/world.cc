@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/world/world.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/result.h"
+#include "gtest/gtest.h"
+
+namespace holdfast::tests {
+namespace {
+
+using mem_protect::Region;
+using mem_protect::RegionKind;
+
+constexpr uint64_t AlignUp(uint64_t value, uint64_t size) {
+  return (value + size - 1) / size * size;
+}
+
+std::vector<Region> Regions() {
+  return {
+      {PhysAddr(kGicBase), 64 << 10, RegionKind::kMmio},
+      {PhysAddr(kUartBase), AlignUp(4096, kPageSize), RegionKind::kMmio},
+      {PhysAddr(kRamBase), kRamSize, RegionKind::kMemory},
+      {PhysAddr(kNoMapBase), kNoMapSize, RegionKind::kNoMap},
+      {PhysAddr(kRam2Base), kRam2Size, RegionKind::kMemory},
+  };
+}
+
+}  // namespace
+
+std::string ResultName(int64_t x1) {
+  if (x1 < 0 && x1 > -4096) {
+    return absl::StrCat("-", ErrnoName(static_cast<Errno>(-x1)));
+  }
+  return absl::StrCat(x1);
+}
+
+std::string ToString(const Reply& reply) {
+  if (reply.x0 != 0) return "not served";
+  return ResultName(reply.result());
+}
+
+World::World(const Options& options) {
+  sim::MachineConfig config;
+  config.ram = {
+      {PhysAddr(kRamBase), kRamSize},
+      {PhysAddr(kNoMapBase), kNoMapSize},
+      {PhysAddr(kRam2Base), AlignUp(kRam2Size, kPageSize)},
+  };
+  config.cpus = options.cpus;
+  config.features = options.features;
+  config.adversarial_tlb = options.adversarial_tlb;
+  config.record_events = options.record_events;
+  config.print_violations = options.print_violations;
+  config.hooks = options.hooks;
+  config.seed = options.seed;
+  config.scheduling_point = options.scheduling_point;
+  machine_ = std::make_unique<sim::Machine>(std::move(config));
+  on_cpu_ = std::make_unique<sim::OnCpu>(*machine_, 0);
+  for (const auto& [base, size] :
+       {std::pair{kGicBase, uint64_t{64 << 10}},
+        std::pair{kUartBase, AlignUp(4096, kPageSize)}}) {
+    machine_->AddMmio({.base = PhysAddr(base), .size = size});
+  }
+
+  const std::vector<Region> regions = Regions();
+  const uint64_t frames = AlignUp(
+      mem_protect::MemProtect::CarveoutFrames(regions, options.features), 16);
+  const uint64_t first = (kRamBase + kRamSize) / kPageSize - frames;
+  carveout_ = {Pfn(first), frames};
+  next_frame_ = kRamBase / kPageSize;
+  const vm_table::FrameRange image{Pfn(kImageBase / kPageSize), kImageFrames};
+
+  hv_ = std::make_unique<hyp::Hypervisor>();
+  const Status booted = hv_->Init({.features = options.features,
+                                   .regions = regions,
+                                   .carveout = carveout_,
+                                   .image = {&image, 1}});
+  EXPECT_TRUE(booted.has_value());
+  for (unsigned cpu = 0; cpu < options.cpus; ++cpu) {
+    machine_->EnableHostStage2(cpu, hv_->host_context());
+  }
+}
+
+World::~World() = default;
+
+Reply World::Call(uint64_t id, uint64_t x1, uint64_t x2, uint64_t x3,
+                  uint64_t x4, uint64_t x5) {
+  hyp::HostRegs regs{{id, x1, x2, x3, x4, x5}};
+  hv_->HandleHostCall(regs);
+  return {regs.x[0], regs.x[1], regs.x[2], regs.x[3]};
+}
+
+namespace {
+
+// What ESR_EL2 says of a fault, as the platform's trap vector reads it.
+hyp::HostAbort AbortOf(const sim::Fault& fault) {
+  hyp::HostAbort abort;
+  abort.ipa = fault.ipa;
+  abort.syndrome = fault.StatusCode();
+  switch (fault.kind) {
+    case sim::FaultKind::kTranslation:
+      abort.kind = mem_protect::FaultKind::kTranslation;
+      break;
+    case sim::FaultKind::kPermission:
+      abort.kind = mem_protect::FaultKind::kPermission;
+      break;
+    default:
+      abort.kind = mem_protect::FaultKind::kOther;
+      break;
+  }
+  return abort;
+}
+
+// An access that is retried for as long as EL2 says that it would work now.
+template <class Access>
+auto Retried(hyp::Hypervisor& hv, Access access) -> decltype(access()) {
+  bool refused = false;
+  auto result = sim::Retry(
+      access,
+      [&](const sim::Fault& fault) {
+        refused = hv.HandleHostAbort(AbortOf(fault)) ==
+                  mem_protect::FaultAction::kInject;
+        return !refused;
+      },
+      /*limit=*/1000);
+  if (!result.has_value() && !refused) {
+    ADD_FAILURE() << "an access is retried for ever: "
+                  << sim::ToString(result.error());
+  }
+  return result;
+}
+
+unsigned ThisCpu() { return machine::ThisCpu().index; }
+
+}  // namespace
+
+std::optional<uint64_t> World::Load(uint64_t address) {
+  auto value = Retried(
+      *hv_, [&] { return machine_->HostRead64(ThisCpu(), Ipa(address)); });
+  if (!value.has_value()) return std::nullopt;
+  return *value;
+}
+
+bool World::Store(uint64_t address, uint64_t value) {
+  return Retried(*hv_,
+                 [&] {
+                   return machine_->HostWrite64(ThisCpu(), Ipa(address), value);
+                 })
+      .has_value();
+}
+
+bool World::Exec(uint64_t address) {
+  return Retried(*hv_,
+                 [&] { return machine_->HostExec(ThisCpu(), Ipa(address)); })
+      .has_value();
+}
+
+bool World::Fill(uint64_t pfn, uint64_t value) {
+  return Retried(*hv_,
+                 [&] {
+                   return machine_->HostFillPage(ThisCpu(),
+                                                 Ipa(pfn * kPageSize), value);
+                 })
+      .has_value();
+}
+
+bool World::Holds(uint64_t pfn, uint64_t value) {
+  const auto same = Retried(*hv_, [&] {
+    return machine_->HostPageIs(ThisCpu(), Ipa(pfn * kPageSize), value);
+  });
+  return same.has_value() && *same;
+}
+
+std::optional<uint64_t> World::GuestLoad(uint64_t handle, uint64_t ipa) {
+  Stage2Context context;
+  {
+    SpinlockHolder hold(hv_->vms().lock);
+    vm_table::Vm* vm = hv_->vms().Find(VmHandle(static_cast<uint16_t>(handle)));
+    if (vm == nullptr) return std::nullopt;
+    context = vm->stage2.context();
+  }
+  const auto value = machine_->GuestRead64(ThisCpu(), context, Ipa(ipa));
+  if (!value.has_value()) return std::nullopt;
+  return *value;
+}
+
+bool World::GuestStore(uint64_t handle, uint64_t ipa, uint64_t value) {
+  Stage2Context context;
+  {
+    SpinlockHolder hold(hv_->vms().lock);
+    vm_table::Vm* vm = hv_->vms().Find(VmHandle(static_cast<uint16_t>(handle)));
+    if (vm == nullptr) return false;
+    context = vm->stage2.context();
+  }
+  return machine_->GuestWrite64(ThisCpu(), context, Ipa(ipa), value)
+      .has_value();
+}
+
+uint64_t World::Frames(uint64_t count, uint64_t align) {
+  uint64_t first = AlignUp(next_frame_, align);
+  const uint64_t image = kImageBase / kPageSize;
+  if (first < image + kImageFrames && first + count > image) {
+    first = AlignUp(image + kImageFrames, align);
+  }
+  next_frame_ = first + count;
+  EXPECT_LE(next_frame_, carveout_.first.value())
+      << "the test uses more RAM than there is";
+  return first;
+}
+
+HostVm World::MakeVm(unsigned vcpus, uint64_t stock, bool is_protected) {
+  HostVm vm;
+  const Reply needs = Call(HF_VM_FRAMES_NEEDED, vcpus);
+  vm.memory_frames = needs.x1;
+  vm.root_frames = needs.x2;
+  vm.vcpu_frames = needs.x3;
+  vm.memory = Frames(vm.memory_frames);
+  vm.root = Frames(vm.root_frames, vm.root_frames);
+  vm.handle = Call(HF_RESERVE_VM).x1;
+  EXPECT_EQ(ToString(Call(HF_INIT_VM, vm.handle, vm.memory, vm.root, vcpus,
+                          is_protected ? HF_VM_PROTECTED : 0)),
+            "0");
+  for (unsigned i = 0; i < vcpus; ++i) {
+    vm.run_pages.push_back(Frames(1));
+    vm.vcpu_memory.push_back(Frames(vm.vcpu_frames));
+    EXPECT_EQ(ToString(Call(HF_HOST_SHARE_HYP, vm.run_pages[i])), "0");
+    EXPECT_EQ(ToString(Call(HF_INIT_VCPU, vm.handle, i, vm.vcpu_memory[i],
+                            vm.run_pages[i])),
+              "0");
+  }
+  if (stock > 0) {
+    const Reply topup = Call(HF_TOPUP_VM, vm.handle, Frames(stock), stock);
+    EXPECT_EQ(ToString(topup), "0");
+    EXPECT_EQ(topup.x2, stock);
+  }
+  return vm;
+}
+
+void World::EndVm(const HostVm& vm) {
+  Call(HF_VCPU_PUT);
+  EXPECT_EQ(ToString(Call(HF_START_TEARDOWN_VM, vm.handle)), "0");
+  for (uint64_t gfn = 0; gfn != HF_NO_GFN;) {
+    const Reply reply = Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn);
+    EXPECT_TRUE(reply.ok() || reply.result() == -HF_ENOENT) << ToString(reply);
+    gfn = reply.x2;
+  }
+  Reply drain;
+  do {
+    drain = Call(HF_DRAIN_VM, vm.handle);
+    EXPECT_EQ(ToString(drain), "0");
+  } while (drain.ok() && drain.x2 != 0);
+  EXPECT_EQ(ToString(Call(HF_FINALIZE_TEARDOWN_VM, vm.handle)), "0");
+  for (uint64_t page : vm.run_pages)
+    EXPECT_EQ(ToString(Call(HF_HOST_UNSHARE_HYP, page)), "0");
+}
+
+std::string World::Trouble() {
+  std::vector<std::string> lines;
+  for (const sim::Violation& violation : machine_->violations()) {
+    lines.push_back(violation.message);
+    if (lines.size() == 10) break;
+  }
+  if (std::string broken = BrokenInvariants(); !broken.empty())
+    lines.push_back(broken);
+  return absl::StrJoin(lines, "\n");
+}
+
+}  // namespace holdfast::tests
