@@ -178,6 +178,7 @@ Access<T> Machine::Perform(unsigned cpu, const Stage2Context* guest, Ipa ipa,
     if (!outcome.pa.has_value()) return tl::unexpected(outcome.fault);
     pa = *outcome.pa;
   }
+  if (context != nullptr) TableTranslated(ram_.At(context->root));
   Access<T> result = use(pa);
   if (!result.has_value()) {
     result =
@@ -432,6 +433,13 @@ void StorePte(Cpu& cpu, uint64_t* entry, uint64_t value, bool release) {
   const PhysAddr pa(reinterpret_cast<uintptr_t>(entry) -
                     Facade::Of(cpu).ram().bias());
   Facade::Point(cpu, SchedulingPoint::kTableStore, pa.value());
+#if HOLDFAST_SIM_TSAN
+  if (release) {
+    const std::optional<PhysAddr> root = Facade::WithModel(
+        cpu, [&](Model& model, unsigned) { return model.RootOf(pa); });
+    if (root.has_value()) TablePublished(Facade::Of(cpu).ram().At(*root));
+  }
+#endif
   Facade::WithModel(cpu, [&](Model& model, unsigned index) {
     model.StorePte(index, pa, entry, value, release);
   });

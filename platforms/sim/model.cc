@@ -138,6 +138,12 @@ void Model::StorePte(unsigned cpu, PhysAddr pa, uint64_t* entry, uint64_t value,
   }
 }
 
+std::optional<PhysAddr> Model::RootOf(PhysAddr pa) const {
+  const TablePage* page = tables_.Find(pa, 8);
+  if (page == nullptr) return std::nullopt;
+  return page->root->context.root;
+}
+
 void Model::EntryChanged(unsigned cpu, const TablePage& page, PhysAddr at,
                          uint64_t before, uint64_t after, bool release) {
   const Stage2Root& root = *page.root;

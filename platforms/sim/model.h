@@ -68,6 +68,8 @@ class Model {
   // Also stores: `entry` is the host address of `pa`.
   void StorePte(unsigned cpu, PhysAddr pa, uint64_t* entry, uint64_t value,
                 bool release);
+  // The root of the stage 2 table that has an entry at `pa`, if one has.
+  std::optional<PhysAddr> RootOf(PhysAddr pa) const;
   // True: a TLBI has completed, so the caller must wait for accesses in flight.
   bool Barrier(unsigned cpu, BarrierKind kind);
   void EnterContext(unsigned cpu, const Stage2Context& context);

@@ -76,10 +76,8 @@ uint64_t Ram::Load(PhysAddr pa, unsigned bytes) const {
       return __atomic_load_n(static_cast<const uint32_t*>(at),
                              __ATOMIC_RELAXED);
     case 8:
-      // A walker depends on the entry it reads: what was stored before that was
-      // published, it sees.
       return __atomic_load_n(static_cast<const uint64_t*>(at),
-                             __ATOMIC_ACQUIRE);
+                             __ATOMIC_RELAXED);
     default:
       HOLDFAST_UNREACHABLE("access size");
   }
