@@ -72,10 +72,10 @@ class ABSL_LOCKABLE ModelMutex {
   std::mutex mutex_;
 };
 
-// What ModelMutex hides, but a machine does order: what was done before an entry
-// of a stage 2 table was published is seen by who translates through that table
-// afterwards (Arm ARM B2.3: a table walk depends on the entries it reads).
-// `table` names the table: the host address of its root.
+// What ModelMutex hides, but a machine does order: what was done before an
+// entry of a stage 2 table was published is seen by who translates through that
+// table afterwards (Arm ARM B2.3: a table walk depends on the entries it
+// reads). `table` names the table: the host address of its root.
 inline void TablePublished([[maybe_unused]] const void* table) {
 #if HOLDFAST_SIM_TSAN
   AnnotateHappensBefore(__FILE__, __LINE__, table);
