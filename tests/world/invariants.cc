@@ -3,12 +3,13 @@
 // The invariants of the ownership model, read from RAM: what the tables of
 // every component say, held against the page records and against each other. It
 // decodes entries itself and shares no code with pgtable/.
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "tests/world/world.h"
+#include "tests/world/board.h"
 
 namespace holdfast::tests {
 namespace {
@@ -119,7 +120,7 @@ bool ValidHostLeaf(const Entry& entry, uint64_t address) {
 
 }  // namespace
 
-std::string World::BrokenInvariants() {
+std::string Board::BrokenInvariants() {
   std::vector<std::string> wrong;
   const auto complain = [&](uint64_t pfn, const PageRecord& record,
                             const std::string& what) {
@@ -208,8 +209,9 @@ std::string World::BrokenInvariants() {
       const Entry entry = host.At(address);
       const bool host_leaf = ValidHostLeaf(entry, address);
       const bool zero_or_leaf = entry.raw == 0 || host_leaf;
-      const bool in_image = address >= kImageBase &&
-                            address < kImageBase + kImageFrames * kPageSize;
+      const bool in_image = std::any_of(
+          image_.begin(), image_.end(),
+          [&](const auto& range) { return range.Overlaps({Pfn(pfn), 1}); });
       const bool at_hyp = (hyp.At(address).raw & 1) != 0;
       const auto leaves = guest_leaves.find(pfn);
       const size_t guests =

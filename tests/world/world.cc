@@ -3,9 +3,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "base/result.h"
 #include "gtest/gtest.h"
 
@@ -31,89 +28,24 @@ std::vector<Region> Regions() {
 
 }  // namespace
 
-std::string ResultName(int64_t x1) {
-  if (x1 < 0 && x1 > -4096) {
-    return absl::StrCat("-", ErrnoName(static_cast<Errno>(-x1)));
-  }
-  return absl::StrCat(x1);
-}
-
-std::string ToString(const Reply& reply) {
-  if (reply.x0 != 0) return "not served";
-  return ResultName(reply.result());
-}
-
-World::World(const Options& options) {
-  sim::MachineConfig config;
-  config.ram = {
-      {PhysAddr(kRamBase), kRamSize},
-      {PhysAddr(kNoMapBase), kNoMapSize},
-      {PhysAddr(kRam2Base), AlignUp(kRam2Size, kPageSize)},
-  };
-  config.cpus = options.cpus;
-  config.features = options.features;
-  config.adversarial_tlb = options.adversarial_tlb;
-  config.record_events = options.record_events;
-  config.print_violations = options.print_violations;
-  config.hooks = options.hooks;
-  config.seed = options.seed;
-  config.scheduling_point = options.scheduling_point;
-  machine_ = std::make_unique<sim::Machine>(std::move(config));
-  on_cpu_ = std::make_unique<sim::OnCpu>(*machine_, 0);
-  for (const auto& [base, size] :
-       {std::pair{kGicBase, uint64_t{64 << 10}},
-        std::pair{kUartBase, AlignUp(4096, kPageSize)}}) {
-    machine_->AddMmio({.base = PhysAddr(base), .size = size});
-  }
-
-  const std::vector<Region> regions = Regions();
-  const uint64_t frames = AlignUp(
-      mem_protect::MemProtect::CarveoutFrames(regions, options.features), 16);
-  const uint64_t first = (kRamBase + kRamSize) / kPageSize - frames;
-  carveout_ = {Pfn(first), frames};
+World::World(const Options& options)
+    : board_({.machine = {.cpus = options.cpus,
+                          .features = options.features,
+                          .adversarial_tlb = options.adversarial_tlb,
+                          .record_events = options.record_events,
+                          .hooks = options.hooks,
+                          .print_violations = options.print_violations,
+                          .seed = options.seed,
+                          .scheduling_point = options.scheduling_point},
+              .regions = Regions(),
+              .image = {{Pfn(kImageBase / kPageSize), kImageFrames}}}) {
   next_frame_ = kRamBase / kPageSize;
-  const vm_table::FrameRange image{Pfn(kImageBase / kPageSize), kImageFrames};
-
-  hv_ = std::make_unique<hyp::Hypervisor>();
-  const Status booted = hv_->Init({.features = options.features,
-                                   .regions = regions,
-                                   .carveout = carveout_,
-                                   .image = {&image, 1}});
-  EXPECT_TRUE(booted.has_value());
-  for (unsigned cpu = 0; cpu < options.cpus; ++cpu) {
-    machine_->EnableHostStage2(cpu, hv_->host_context());
-  }
+  EXPECT_TRUE(board_.booted().has_value());
 }
 
 World::~World() = default;
 
-Reply World::Call(uint64_t id, uint64_t x1, uint64_t x2, uint64_t x3,
-                  uint64_t x4, uint64_t x5) {
-  hyp::HostRegs regs{{id, x1, x2, x3, x4, x5}};
-  hv_->HandleHostCall(regs);
-  return {regs.x[0], regs.x[1], regs.x[2], regs.x[3]};
-}
-
 namespace {
-
-// What ESR_EL2 says of a fault, as the platform's trap vector reads it.
-hyp::HostAbort AbortOf(const sim::Fault& fault) {
-  hyp::HostAbort abort;
-  abort.ipa = fault.ipa;
-  abort.syndrome = fault.StatusCode();
-  switch (fault.kind) {
-    case sim::FaultKind::kTranslation:
-      abort.kind = mem_protect::FaultKind::kTranslation;
-      break;
-    case sim::FaultKind::kPermission:
-      abort.kind = mem_protect::FaultKind::kPermission;
-      break;
-    default:
-      abort.kind = mem_protect::FaultKind::kOther;
-      break;
-  }
-  return abort;
-}
 
 // An access that is retried for as long as EL2 says that it would work now.
 template <class Access>
@@ -122,7 +54,7 @@ auto Retried(hyp::Hypervisor& hv, Access access) -> decltype(access()) {
   auto result = sim::Retry(
       access,
       [&](const sim::Fault& fault) {
-        refused = hv.HandleHostAbort(AbortOf(fault)) ==
+        refused = hv.HandleHostAbort(HostAbortOf(fault)) ==
                   mem_protect::FaultAction::kInject;
         return !refused;
       },
@@ -140,37 +72,37 @@ unsigned ThisCpu() { return machine::ThisCpu().index; }
 
 std::optional<uint64_t> World::Load(uint64_t address) {
   auto value = Retried(
-      *hv_, [&] { return machine_->HostRead64(ThisCpu(), Ipa(address)); });
+      hv(), [&] { return machine().HostRead64(ThisCpu(), Ipa(address)); });
   if (!value.has_value()) return std::nullopt;
   return *value;
 }
 
 bool World::Store(uint64_t address, uint64_t value) {
-  return Retried(*hv_,
+  return Retried(hv(),
                  [&] {
-                   return machine_->HostWrite64(ThisCpu(), Ipa(address), value);
+                   return machine().HostWrite64(ThisCpu(), Ipa(address), value);
                  })
       .has_value();
 }
 
 bool World::Exec(uint64_t address) {
-  return Retried(*hv_,
-                 [&] { return machine_->HostExec(ThisCpu(), Ipa(address)); })
+  return Retried(hv(),
+                 [&] { return machine().HostExec(ThisCpu(), Ipa(address)); })
       .has_value();
 }
 
 bool World::Fill(uint64_t pfn, uint64_t value) {
-  return Retried(*hv_,
+  return Retried(hv(),
                  [&] {
-                   return machine_->HostFillPage(ThisCpu(),
+                   return machine().HostFillPage(ThisCpu(),
                                                  Ipa(pfn * kPageSize), value);
                  })
       .has_value();
 }
 
 bool World::Holds(uint64_t pfn, uint64_t value) {
-  const auto same = Retried(*hv_, [&] {
-    return machine_->HostPageIs(ThisCpu(), Ipa(pfn * kPageSize), value);
+  const auto same = Retried(hv(), [&] {
+    return machine().HostPageIs(ThisCpu(), Ipa(pfn * kPageSize), value);
   });
   return same.has_value() && *same;
 }
@@ -178,12 +110,12 @@ bool World::Holds(uint64_t pfn, uint64_t value) {
 std::optional<uint64_t> World::GuestLoad(uint64_t handle, uint64_t ipa) {
   Stage2Context context;
   {
-    SpinlockHolder hold(hv_->vms().lock);
-    vm_table::Vm* vm = hv_->vms().Find(VmHandle(static_cast<uint16_t>(handle)));
+    SpinlockHolder hold(hv().vms().lock);
+    vm_table::Vm* vm = hv().vms().Find(VmHandle(static_cast<uint16_t>(handle)));
     if (vm == nullptr) return std::nullopt;
     context = vm->stage2.context();
   }
-  const auto value = machine_->GuestRead64(ThisCpu(), context, Ipa(ipa));
+  const auto value = machine().GuestRead64(ThisCpu(), context, Ipa(ipa));
   if (!value.has_value()) return std::nullopt;
   return *value;
 }
@@ -191,12 +123,13 @@ std::optional<uint64_t> World::GuestLoad(uint64_t handle, uint64_t ipa) {
 bool World::GuestStore(uint64_t handle, uint64_t ipa, uint64_t value) {
   Stage2Context context;
   {
-    SpinlockHolder hold(hv_->vms().lock);
-    vm_table::Vm* vm = hv_->vms().Find(VmHandle(static_cast<uint16_t>(handle)));
+    SpinlockHolder hold(hv().vms().lock);
+    vm_table::Vm* vm = hv().vms().Find(VmHandle(static_cast<uint16_t>(handle)));
     if (vm == nullptr) return false;
     context = vm->stage2.context();
   }
-  return machine_->GuestWrite64(ThisCpu(), context, Ipa(ipa), value)
+  return machine()
+      .GuestWrite64(ThisCpu(), context, Ipa(ipa), value)
       .has_value();
 }
 
@@ -207,7 +140,7 @@ uint64_t World::Frames(uint64_t count, uint64_t align) {
     first = AlignUp(image + kImageFrames, align);
   }
   next_frame_ = first + count;
-  EXPECT_LE(next_frame_, carveout_.first.value())
+  EXPECT_LE(next_frame_, board_.carveout().first.value())
       << "the test uses more RAM than there is";
   return first;
 }
@@ -256,17 +189,6 @@ void World::EndVm(const HostVm& vm) {
   EXPECT_EQ(ToString(Call(HF_FINALIZE_TEARDOWN_VM, vm.handle)), "0");
   for (uint64_t page : vm.run_pages)
     EXPECT_EQ(ToString(Call(HF_HOST_UNSHARE_HYP, page)), "0");
-}
-
-std::string World::Trouble() {
-  std::vector<std::string> lines;
-  for (const sim::Violation& violation : machine_->violations()) {
-    lines.push_back(violation.message);
-    if (lines.size() == 10) break;
-  }
-  if (std::string broken = BrokenInvariants(); !broken.empty())
-    lines.push_back(broken);
-  return absl::StrJoin(lines, "\n");
 }
 
 }  // namespace holdfast::tests

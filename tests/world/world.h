@@ -15,7 +15,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +24,7 @@
 #include "hyp/hypervisor.h"
 #include "mem_protect/memory_map.h"
 #include "platforms/sim/machine.h"
+#include "tests/world/board.h"
 
 namespace holdfast::tests {
 
@@ -40,21 +40,6 @@ inline constexpr uint64_t kNoMapSize = 64 << 10;
 inline constexpr uint64_t kRam2Base = 0x4800'0000;
 inline constexpr uint64_t kRam2Size = (16 << 20) + kPageSize / 2;
 inline constexpr unsigned kPaBits = 40;
-
-// x0..x3 of a call, as the host sees them.
-struct Reply {
-  uint64_t x0 = 0;
-  uint64_t x1 = 0;
-  uint64_t x2 = 0;
-  uint64_t x3 = 0;
-
-  int64_t result() const { return static_cast<int64_t>(x1); }
-  bool ok() const { return x0 == 0 && result() >= 0; }
-};
-// "0", "-EPERM", "not served".
-std::string ToString(const Reply& reply);
-// "-EPERM" for -1, "7" for 7.
-std::string ResultName(int64_t x1);
 
 // A VM as its host remembers it.
 struct HostVm {
@@ -87,15 +72,17 @@ class World {
   ~World();
   World(const World&) = delete;
 
-  sim::Machine& machine() { return *machine_; }
-  hyp::Hypervisor& hv() { return *hv_; }
-  mem_protect::MemProtect& mem() { return hv_->mem(); }
+  sim::Machine& machine() { return board_.machine(); }
+  hyp::Hypervisor& hv() { return board_.hv(); }
+  mem_protect::MemProtect& mem() { return hv().mem(); }
 
   // The following act on the CPU that the calling thread is (CPU 0 for the
   // thread that made the World; RunParallel and OnCpu for others).
 
   Reply Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0, uint64_t x3 = 0,
-             uint64_t x4 = 0, uint64_t x5 = 0);
+             uint64_t x4 = 0, uint64_t x5 = 0) {
+    return board_.Call(id, x1, x2, x3, x4, x5);
+  }
   // A load or store by the host. An abort that EL2 resolves is retried, as the
   // hardware would; nothing / false if EL2 refuses it.
   std::optional<uint64_t> Load(uint64_t address);
@@ -111,7 +98,7 @@ class World {
 
   // Frames of the host's that no one was given yet.
   uint64_t Frames(uint64_t count, uint64_t align = 1);
-  uint64_t carveout_first() const { return carveout_.first.value(); }
+  uint64_t carveout_first() const { return board_.carveout().first.value(); }
   uint64_t image_first() const { return kImageBase >> kPageShift; }
 
   // Makes a VM with `vcpus` vCPUs and `stock` frames of stock; fails the test
@@ -124,17 +111,14 @@ class World {
   // The invariants of the ownership model over the whole machine, read from
   // tables and records by code of its own. Empty if they hold; else what is
   // wrong. Nobody may be in a call.
-  std::string BrokenInvariants();
+  std::string BrokenInvariants() { return board_.BrokenInvariants(); }
 
   // BrokenInvariants and the machine's violations, as one text for
   // EXPECT_EQ("").
-  std::string Trouble();
+  std::string Trouble() { return board_.Trouble(); }
 
  private:
-  std::unique_ptr<sim::Machine> machine_;
-  std::unique_ptr<sim::OnCpu> on_cpu_;
-  std::unique_ptr<hyp::Hypervisor> hv_;
-  vm_table::FrameRange carveout_;
+  Board board_;
   uint64_t next_frame_ = 0;
 };
 
