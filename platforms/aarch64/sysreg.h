@@ -155,6 +155,7 @@ struct HcrEl2 {
   static constexpr uint64_t kSwio = Bit(1);
   static constexpr uint64_t kTsc = Bit(19);
   static constexpr uint64_t kRw = Bit(31);
+  static constexpr uint64_t kE2h = Bit(34);
   static constexpr uint64_t kApk = Bit(40);
   static constexpr uint64_t kApi = Bit(41);
   static constexpr uint64_t kFwb = Bit(46);

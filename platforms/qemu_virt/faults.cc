@@ -72,7 +72,6 @@ uint64_t DigestRegisters(const TrapFrame& frame) {
 
 // What a reset may leave, which is anything, and then the way firmware goes.
 [[noreturn]] void LosePower(uint64_t start_args) {
-  HcrEl2::Write(0);
   VtcrEl2::Write(~uint64_t{0});
   VttbrEl2::Write(0x7000'dead'0000);
   MdcrEl2::Write(~uint64_t{0});
@@ -87,13 +86,15 @@ uint64_t DigestRegisters(const TrapFrame& frame) {
   IchHcrEl2::Write(1);
   IccSreEl2::Write(0);
   register uint64_t x0 asm("x0") = start_args;
+  // HCR_EL2 last: E2H (where there is VHE) gives the others another layout.
   asm volatile(
       "msr sctlr_el2, %1\n isb\n"
+      "msr hcr_el2, %3\n isb\n"
       "msr ttbr0_el2, %2\n msr tcr_el2, %2\n msr mair_el2, %2\n"
       "msr tpidr_el2, %2\n mov sp, %2\n isb\n"
       "b secondary_entry"
       :
-      : "r"(x0), "r"(SctlrEl2::kRes1), "r"(0xdead'0000ul)
+      : "r"(x0), "r"(SctlrEl2::kRes1), "r"(0xdead'0000ul), "r"(HcrEl2::kE2h)
       : "memory");
   __builtin_unreachable();
 }

@@ -7,6 +7,29 @@
 
 // SCTLR_EL2 with the bits that are RES1 and nothing else: MMU and caches off.
 #define SCTLR_EL2_OFF 0x30c50830
+// HCR_EL2 until SetUpCpu(): EL1 is AArch64 (RW), everything else off.
+#define HCR_EL2_BOOT 0x80000000
+#define HCR_EL2_E2H_BIT 34
+
+// The first thing on every way into EL2. HCR_EL2.E2H selects the translation
+// regime and with it the layout of SCTLR_EL2, TCR_EL2, TTBR0_EL2 and CPTR_EL2
+// (Arm ARM D8.2, D19.2 HCR_EL2); a reset leaves it unknown. So it is written,
+// and the write synchronized, before any of them. Where it stays 1 (no
+// FEAT_E2H0) this EL2 cannot run.
+        .macro  take_el2
+        msr     daifset, #0xf
+        adr     x19, message_not_el2
+        mrs     x1, currentel
+        cmp     x1, #(2 << 2)
+        b.ne    refuse
+        movz    x1, #(HCR_EL2_BOOT >> 16), lsl #16
+        msr     hcr_el2, x1
+        isb
+        adr     x19, message_e2h
+        mrs     x1, hcr_el2
+        tbnz    x1, #HCR_EL2_E2H_BIT, refuse
+        msr     spsel, #1
+        .endm
 
         .section .text.start, "ax"
         .global _start
@@ -23,18 +46,13 @@ _start:
         .long   0
 
 primary_entry:
-        msr     daifset, #0xf
+        take_el2
         mov     x20, x0
-        adr     x19, message_not_el2
-        mrs     x1, currentel
-        cmp     x1, #(2 << 2)
-        b.ne    refuse
         adr     x19, message_address
         adr     x1, _start
         movz    x2, #(HF_IMAGE_BASE >> 16), lsl #16
         cmp     x1, x2
         b.ne    refuse
-        msr     spsel, #1
         movz    x1, #(SCTLR_EL2_OFF >> 16), lsl #16
         movk    x1, #(SCTLR_EL2_OFF & 0xffff)
         msr     sctlr_el2, x1
@@ -76,12 +94,7 @@ primary_entry:
 // of coherency by the CPU that wrote them.
         .global secondary_entry
 secondary_entry:
-        msr     daifset, #0xf
-        adr     x19, message_not_el2
-        mrs     x1, currentel
-        cmp     x1, #(2 << 2)
-        b.ne    refuse
-        msr     spsel, #1
+        take_el2
         mov     x20, x0
         bl      install
         mov     x0, x20
@@ -157,6 +170,8 @@ exit_block:
         .quad   0x20026, 1              // ADP_Stopped_ApplicationExit, status
 message_not_el2:
         .asciz  "holdfast: not entered at EL2; run QEMU with -M virt,gic-version=3,virtualization=on\n"
+message_e2h:
+        .asciz  "holdfast: this CPU has no EL2 without VHE (HCR_EL2.E2H stays 1)\n"
 message_address:
         .asciz  "holdfast: loaded at a wrong address; pass the .bin (not the .elf) to -kernel\n"
         .balign 4
