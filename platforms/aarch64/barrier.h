@@ -16,6 +16,11 @@ inline void DsbNsh() { asm volatile("dsb nsh" : : : "memory"); }
 // Full system: before power and firmware calls, and for cache maintenance that
 // agents outside the Inner Shareable domain must observe.
 inline void DsbSy() { asm volatile("dsb sy" : : : "memory"); }
+// Profiling (FEAT_SPE) and trace (FEAT_TRF) data made so far is on its way to
+// memory; a DSB then waits for the writes. By number: hints, so that plain
+// Armv8.0 code carries them, and no-ops where the extension is not there.
+inline void PsbCsync() { asm volatile("hint #17" : : : "memory"); }
+inline void TsbCsync() { asm volatile("hint #18" : : : "memory"); }
 // Context synchronisation (B2.3.12).
 inline void Isb() { asm volatile("isb" : : : "memory"); }
 

@@ -297,8 +297,20 @@ struct HdfgrtrEl2 {
 struct HdfgwtrEl2 {
   HOLDFAST_SYSREG_RW("S3_4_C3_C1_5")
 };
+struct PmscrEl1 {  // SPE: what is sampled at EL1 and EL0
+  HOLDFAST_SYSREG_RW("S3_0_C9_C9_0")
+};
+struct PmscrEl2 {
+  HOLDFAST_SYSREG_RW("S3_4_C9_C9_0")
+};
 struct PmblimitrEl1 {  // SPE: bit 0 enables the buffer
   HOLDFAST_SYSREG_RW("S3_0_C9_C10_0")
+};
+struct TrfcrEl1 {  // FEAT_TRF: where trace is made
+  HOLDFAST_SYSREG_RW("S3_0_C1_C2_1")
+};
+struct TrfcrEl2 {
+  HOLDFAST_SYSREG_RW("S3_4_C1_C2_1")
 };
 struct TrblimitrEl1 {  // TRBE: bit 0 enables the buffer
   HOLDFAST_SYSREG_RW("S3_0_C9_C11_0")

@@ -5,8 +5,8 @@
 #
 # What holds for every EL2 image: no memory is both writable and executable, not
 # in the file either; no relocation is left; EL2 uses no FP or SIMD register
-# (they are the host's, and nobody saves them); no path of the machine that built
-# it is in it.
+# (they are the host's, and nobody saves them); profiling and trace buffers are
+# drained; no path of the machine that built it is in it.
 
 set -euo pipefail
 
@@ -37,6 +37,15 @@ registers=$(grep -E "^[[:space:]]+[a-z][a-z0-9.]*[[:space:]](.*[[:space:]{,])?$r
   <<< "$code" | head -20) || true
 [[ -z $registers ]] || fail "FP or SIMD registers at EL2:
 $registers"
+
+# Buffers of SPE and TRBE, which QEMU has not, are drained before they are turned
+# off, and off before they change hands.
+order='msr PMSCR_EL2,psb csync,dsb nsh,msr PMBLIMITR_EL1'
+order+=',msr TRFCR_EL2,tsb csync,dsb nsh,msr TRBLIMITR_EL1,msr MDCR_EL2'
+awk -v order="$order" '
+  BEGIN { count = split(order, want, ","); at = 1 }
+  { gsub(/[ \t]+/, " "); if (at <= count && index($0, want[at])) at++ }
+  END { exit at <= count }' <<< "$code" || fail "not in this order: $order"
 
 for file in "$elf" "$bin"; do
   # Not by name: what looks like a folder in which things are built.

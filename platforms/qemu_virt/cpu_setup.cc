@@ -51,11 +51,36 @@ void SetUpVectors() {
   }
 }
 
+// Turns off what a boot loader may have left on: profiling and trace buffers.
+// In this order (Arm ARM D17 and D6, on the synchronization of the buffers):
+// nothing new is made; what was made is written, while the buffer's owner and
+// its tables are still those it was made for; then the buffer is off.
+void StopBuffers(uint64_t dfr0) {
+  if (IdAa64Dfr0El1::PmsVer::Get(dfr0) != 0) {
+    PmscrEl1::Write(0);
+    PmscrEl2::Write(0);
+    Isb();
+    PsbCsync();
+    DsbNsh();
+    PmblimitrEl1::Write(0);
+  }
+  if (IdAa64Dfr0El1::TraceBuffer::Get(dfr0) != 0) {
+    TrfcrEl1::Write(0);
+    TrfcrEl2::Write(0);
+    Isb();
+    TsbCsync();
+    DsbNsh();
+    TrblimitrEl1::Write(0);
+  }
+  Isb();
+}
+
 // Debug is the host's. Profiling and trace buffers stay EL2's and off: they are
 // written by virtual address of their owner, and so could be aimed past
 // stage 2. The PMU's counters are the host's but do not count at EL2.
 void SetUpDebug() {
   const uint64_t dfr0 = IdAa64Dfr0El1::Read();
+  StopBuffers(dfr0);
   uint64_t mdcr = MdcrEl2::E2pb::Put(0) | MdcrEl2::E2tb::Put(0) |
                   MdcrEl2::kTpms | MdcrEl2::kTtrf | MdcrEl2::kHpmd |
                   MdcrEl2::kHccd;
@@ -63,8 +88,6 @@ void SetUpDebug() {
   if (pmu != 0 && pmu != 0xf)
     mdcr |= MdcrEl2::Hpmn::Put(PmcrEl0::N::Get(PmcrEl0::Read()));
   MdcrEl2::Write(mdcr);
-  if (IdAa64Dfr0El1::PmsVer::Get(dfr0) != 0) PmblimitrEl1::Write(0);
-  if (IdAa64Dfr0El1::TraceBuffer::Get(dfr0) != 0) TrblimitrEl1::Write(0);
 }
 
 // Extensions that are off for EL1 unless EL2 says otherwise: the host gets

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The board's rules that are arithmetic: exceptions put into the host, its SMCs
-// and its redistributors. Bits are numbered here as the Arm ARM and the GIC
-// architecture number them, not by the names under test.
+// The board's rules that are arithmetic: exceptions put into the host, its
+// SMCs, its redistributors and the console it shares. Bits are numbered here as
+// the Arm ARM and the GIC architecture number them, not by the names under
+// test.
 #include <set>
 
 #include "gtest/gtest.h"
@@ -10,6 +11,7 @@
 #include "pgtable/hyp_table.h"
 #include "platforms/aarch64/cpu_id.h"
 #include "platforms/qemu_virt/exception_entry.h"
+#include "platforms/qemu_virt/pl011.h"
 #include "platforms/qemu_virt/redistributor_registers.h"
 #include "platforms/qemu_virt/smc_filter.h"
 
@@ -177,6 +179,23 @@ TEST(RedistributorTest, NoLpis) {
     EXPECT_EQ(gicr::ReadableBits(offset), 0u);
     EXPECT_EQ(gicr::WritableBits(offset), 0u);
   }
+}
+
+// ---- Console ---------------------------------------------------------------
+
+TEST(Pl011Test, WritesWhileThereIsRoom) {
+  uint32_t registers[16] = {};
+  Pl011Write(reinterpret_cast<uint64_t>(registers), "ab", 2);
+  EXPECT_EQ(registers[0], uint32_t{'b'});
+}
+
+// A host that has stopped the transmitter cannot hold EL2: TXFF (FR, offset
+// 0x18, bit 5) stays set.
+TEST(Pl011Test, GivesUpOnFullFifo) {
+  uint32_t registers[16] = {};
+  registers[0x18 / 4] = Bit(5);
+  Pl011Write(reinterpret_cast<uint64_t>(registers), "ab", 2);
+  EXPECT_EQ(registers[0], 0u);
 }
 
 // ---- Geometry
