@@ -17,8 +17,6 @@ using aarch64::EsrEl2;
 using aarch64::ExceptionClass;
 using aarch64::FarEl2;
 using aarch64::HpfarEl2;
-using aarch64::Isb;
-using aarch64::ParEl1;
 using mem_protect::FaultAction;
 using mem_protect::FaultKind;
 

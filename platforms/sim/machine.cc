@@ -145,18 +145,18 @@ OnCpu::~OnCpu() {
 // ---- Accesses
 // -------------------------------------------------------------------
 
-void Machine::EnableHostStage2(unsigned index, const Stage2Context& context) {
-  HOLDFAST_CHECK(index < config_.cpus);
-  Holder access(parts_[index].in_access);
-  parts_[index].host = context;
+void Machine::EnableHostStage2(unsigned cpu, const Stage2Context& context) {
+  HOLDFAST_CHECK(cpu < config_.cpus);
+  Holder access(parts_[cpu].in_access);
+  parts_[cpu].host = context;
   Holder holder(mutex_);
-  model_.Record(index, EventType::kHostStage2, context.vttbr(), context.vtcr);
+  model_.Record(cpu, EventType::kHostStage2, context.vttbr(), context.vtcr);
 }
 
-bool Machine::HostStage2Enabled(unsigned index) {
-  HOLDFAST_CHECK(index < config_.cpus);
-  Holder access(parts_[index].in_access);
-  return parts_[index].host.has_value();
+bool Machine::HostStage2Enabled(unsigned cpu) {
+  HOLDFAST_CHECK(cpu < config_.cpus);
+  Holder access(parts_[cpu].in_access);
+  return parts_[cpu].host.has_value();
 }
 
 template <class T>
