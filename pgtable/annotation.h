@@ -4,13 +4,17 @@
 // all of an entry whose bit 0 is clear (Arm ARM D8.3), so its other bits are
 // ours.
 //
-//   63:60 type   1 locked (never stored by Holdfast), 2 host donation, 3
-//   poisoned 59:1  payload 0     0
+// clang-format off
+//   63:60  type     1 locked (never stored by Holdfast), 2 host donation,
+//                   3 poisoned
+//   59:1   payload
+//   0      0
 //
 // A host donation (host table: the host gave the page away):
-//   59:20 gfn     owner guest: where that guest has it; else 0
-//   19:4  handle  owner guest: which VM; else 0
-//   3:1   owner   component id: 1 hyp, 2 guest
+//   59:20  gfn      owner guest: where that guest has it; else 0
+//   19:4   handle   owner guest: which VM; else 0
+//   3:1    owner    component id: 1 hyp, 2 guest
+// clang-format on
 //
 // The type is a field, not bits: compare for equality. Knows no tables.
 #ifndef HOLDFAST_PGTABLE_ANNOTATION_H_

@@ -24,8 +24,7 @@ constexpr uint64_t HostBits(Prot prot, const CpuFeatures& cpu) {
   return Stage2Attr::For(prot, MemStyle::kAsStage1, cpu)->bits();
 }
 
-// ---- Attributes
-// --------------------------------------------------------------
+// ---- Attributes -------------------------------------------------------------
 
 TEST(Stage2AttrTest, EncodingsOfTheNamedKinds) {
   // AF, SH 3, S2AP RW, MemAttr; XN 0.
@@ -127,8 +126,7 @@ TEST(HypAttrTest, RefusesExactlyWhatTheRulesSay) {
   }
 }
 
-// ---- Annotations
-// -------------------------------------------------------------
+// ---- Annotations ------------------------------------------------------------
 
 TEST(AnnotationTest, EncodingsOfTheSpecification) {
   EXPECT_EQ(Annotation::Poison().raw(), 0x3000'0000'0000'0000u);
@@ -193,8 +191,7 @@ TEST(AnnotationDeathTest, TheGfnMustFit) {
   EXPECT_DEATH(last.At(1), "kGfnBits");
 }
 
-// ---- Descriptors
-// -------------------------------------------------------------
+// ---- Descriptors ------------------------------------------------------------
 
 TEST(PteTest, LeavesBitForBit) {
   const Stage2Attr guest =

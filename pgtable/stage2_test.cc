@@ -102,8 +102,7 @@ std::vector<std::string> Story(sim::Machine& machine) {
   return story;
 }
 
-// ---- Look
-// --------------------------------------------------------------------
+// ---- Look -------------------------------------------------------------------
 
 TEST(Stage2Test, AddressesBeyondTheInputSizeAreRefused) {
   Table t(40);
@@ -213,8 +212,7 @@ TEST(Stage2Test, NextLeafStopsWhenItsBudgetEndsAndGoesOn) {
   EXPECT_EQ(calls, 4);
 }
 
-// ---- Commits
-// -----------------------------------------------------------------
+// ---- Commits ----------------------------------------------------------------
 
 TEST(Stage2Test, APageInA1GiBBlockSplitsItTwice) {
   Table t(48);
@@ -323,8 +321,7 @@ TEST(Stage2Test, SoftwareBitsOfARange) {
   EXPECT_EQ(t.Look(k2M).address(), PhysAddr(kOut + k2M));
 }
 
-// ---- Teardown
-// ----------------------------------------------------------------
+// ---- Teardown ---------------------------------------------------------------
 
 TEST(Stage2Test, PruneFreesWhatHoldsNoLeafAndKeepsTheRest) {
   Table t(48);
@@ -372,8 +369,7 @@ TEST(Stage2Test, PruneOfAnEmptyTableIsShort) {
   static_cast<void>(batch.Complete());
 }
 
-// ---- Order of stores and invalidations
-// ----------------------------------------
+// ---- Order of stores and invalidations --------------------------------------
 
 TEST(Stage2OrderTest, ANewPageIsPublishedAndWaitedFor) {
   Table t(48, 8, Recording());
@@ -536,8 +532,7 @@ TEST(Stage2OrderTest, WithoutRangeTlbiTheWholeVmidGoes) {
                           "isb", "leave"));
 }
 
-// ---- Batches and receipts
-// -------------------------------------------------------
+// ---- Batches and receipts ---------------------------------------------------
 
 TEST(ReceiptTest, CoversWhatWasTouchedAndNoMore) {
   Table t(48);

@@ -20,8 +20,7 @@ namespace {
 
 constexpr uint64_t Bit(unsigned n) { return uint64_t{1} << n; }
 
-// ---- Exceptions
-// --------------------------------------------------------------
+// ---- Exceptions -------------------------------------------------------------
 
 constexpr uint64_t kEl0t = 0, kEl1t = 4, kEl1h = 5, kAArch32User = 0x10;
 constexpr uint64_t kMasked = Bit(9) | Bit(8) | Bit(7) | Bit(6);
@@ -90,8 +89,7 @@ TEST(ExceptionEntryTest, ExternalAbort) {
 
 TEST(ExceptionEntryTest, Undefined) { EXPECT_EQ(UndefinedSyndrome(), kIl); }
 
-// ---- SMCs
-// ----------------------------------------------------------------------
+// ---- SMCs -------------------------------------------------------------------
 
 // Everything firmware may be asked, by number.
 const std::set<uint64_t> kAllowed = {
@@ -151,8 +149,7 @@ TEST(SmcFilterTest, Arguments) {
   EXPECT_EQ(SmcArgument(0x8400'0003, kWide), 0x9abc'def0u);
 }
 
-// ---- Redistributors
-// ------------------------------------------------------------
+// ---- Redistributors ---------------------------------------------------------
 
 TEST(RedistributorTest, ReadsAndWritesNothingElse) {
   const std::set<uint64_t> readable = {0x00, 0x04, 0x08, 0x0c, 0x10, 0x14};
@@ -198,8 +195,7 @@ TEST(Pl011Test, GivesUpOnFullFifo) {
   EXPECT_EQ(registers[0], 0u);
 }
 
-// ---- Geometry
-// ------------------------------------------------------------------
+// ---- Geometry ---------------------------------------------------------------
 
 // Whatever a CPU says of itself, pgtable/ takes it: none of its checks fails.
 template <class G>

@@ -142,8 +142,7 @@ OnCpu::~OnCpu() {
   current_cpu = previous_;
 }
 
-// ---- Accesses
-// -------------------------------------------------------------------
+// ---- Accesses ---------------------------------------------------------------
 
 void Machine::EnableHostStage2(unsigned cpu, const Stage2Context& context) {
   HOLDFAST_CHECK(cpu < config_.cpus);
@@ -343,8 +342,7 @@ std::vector<MmioAccess> Machine::mmio_accesses() const {
   return mmio_accesses_;
 }
 
-// ---- The facade
-// -----------------------------------------------------------------
+// ---- The facade -------------------------------------------------------------
 
 // Its way into the private parts of a machine.
 class Facade {

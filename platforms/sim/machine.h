@@ -5,13 +5,15 @@
 // tests read and write memory through it *as* the host or as a guest, and then
 // ask it what went wrong (violations(), StaleEntries(), events()).
 //
-//   sim::Machine machine({.ram = {{PhysAddr(0x4000'0000), 64 << 20}}, .cpus =
-//   2}); sim::OnCpu on_cpu(machine, 0);        // this thread is CPU 0 from
-//   here on
+// clang-format off
+//   sim::Machine machine({.ram = {{PhysAddr(0x4000'0000), 64 << 20}},
+//                         .cpus = 2});
+//   sim::OnCpu on_cpu(machine, 0);  // this thread is CPU 0 from here on
 //   ... run EL2 code ...
 //   machine.EnableHostStage2(0, host_context);
-//   auto value = machine.HostRead64(0, Ipa(0x4000'1000));   // value, or a
-//   Fault EXPECT_THAT(machine.violations(), testing::IsEmpty());
+//   auto value = machine.HostRead64(0, Ipa(0x4000'1000));  // value, or a Fault
+//   EXPECT_THAT(machine.violations(), testing::IsEmpty());
+// clang-format on
 //
 // Rooms: ram (memory), walker (the MMU), tables (which memory holds tables),
 // tlb (what may still be cached), model (puts these together and finds
@@ -278,9 +280,11 @@ class Machine {
 };
 
 // Does an access and, while it faults, lets EL2's abort handler see to it:
-//   auto value = sim::Retry([&] { return machine.HostRead64(0, ipa); },
-//                           [&](const sim::Fault& fault) { return
-//                           HandleAbort(fault); });
+// clang-format off
+//   auto value = sim::Retry(
+//       [&] { return machine.HostRead64(0, ipa); },
+//       [&](const sim::Fault& fault) { return HandleAbort(fault); });
+// clang-format on
 // `handler` returns true to try again, as EL2 returning to the host does. Gives
 // up after `limit` tries, with the last fault.
 template <class DoAccess, class Handler>

@@ -25,8 +25,7 @@ using ::testing::SizeIs;
 
 using enum ViolationKind;
 
-// ---- Memory
-// ---------------------------------------------------------------------
+// ---- Memory -----------------------------------------------------------------
 
 TEST(Ram, WindowWithHoles) {
   Machine machine({.ram = {{PhysAddr(0x80000000), 0x10000},
@@ -157,8 +156,7 @@ TEST(Machine, RetryAfterAFault) {
                    .has_value());
 }
 
-// ---- CPUs
-// -----------------------------------------------------------------------
+// ---- CPUs -------------------------------------------------------------------
 
 TEST(OnCpuTest, BindsAndRestores) {
   Machine first(Config(2));
@@ -215,8 +213,7 @@ TEST(Machine, WithoutHooks) {
   EXPECT_THAT(guest.machine.events(), IsEmpty());
 }
 
-// ---- Events
-// ---------------------------------------------------------------------
+// ---- Events -----------------------------------------------------------------
 
 std::vector<std::string> Lines(const Machine& machine) {
   std::vector<std::string> lines;
@@ -319,8 +316,7 @@ TEST(Events, SchedulingPoints) {
                                   std::pair(kAccess, uint64_t{0x1000})));
 }
 
-// ---- Violations
-// -------------------------------------------------------------------
+// ---- Violations -------------------------------------------------------------
 
 struct ViolationTest : ::testing::Test, Guest {
   ViolationTest() : Guest(Config(2)) {}

@@ -84,8 +84,7 @@ class Model {
   // ZeroPage or cache maintenance of [pa, pa + size): true if it may go on.
   bool PageOperation(unsigned cpu, EventType type, PhysAddr pa, uint64_t size);
 
-  // ---- Accesses through stage 2
-  // ----------------------------------------------
+  // ---- Accesses through stage 2 ---------------------------------------------
 
   // Translates for host or guest: stale translations first (adversarial_tlb),
   // then the tables, setting the access flag if VTCR.HA says so.

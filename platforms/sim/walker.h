@@ -5,12 +5,19 @@
 // no code with pgtable/.
 //
 // Entries, stage 2, without FEAT_LPA2 (s = page shift, D8.3):
-//   bit 0      valid
-//   bit 1      1 = table (levels 0-2) or page (level 3); 0 = block
-//   47:s       address; block: the low bits of it are RES0. 64 KiB: 15:12 = PA
-//   51:48 5:2        MemAttr         7:6  S2AP (write, read)     9:8  SH 10 AF
-//   51   DBM                    54:53 XN Tables: bits 58:51 and 11:2 are
-//   IGNORED, others besides the address RES0.
+// clang-format off
+//   0      valid
+//   1      1 = table (levels 0-2) or page (level 3); 0 = block
+//   47:s   address; block: the low bits of it are RES0
+//   15:12  PA 51:48, 64 KiB granule only
+//   5:2    MemAttr
+//   7:6    S2AP (write, read)
+//   9:8    SH
+//   10     AF
+//   51     DBM
+//   54:53  XN
+// clang-format on
+// Tables: bits 58:51 and 11:2 are IGNORED, others besides the address RES0.
 //
 // The test granule (s = 5, tables of 4 entries) is no granule of the
 // architecture. Its rules: as the 4 KiB granule, but the address field holds

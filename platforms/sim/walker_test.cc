@@ -54,8 +54,7 @@ struct Tables {
   Stage2Context context;
 };
 
-// ---- 4 KiB
-// --------------------------------------------------------------------
+// ---- 4 KiB ------------------------------------------------------------------
 
 // T0SZ 24 (40 bits), SL0 1 (level 1): two concatenated tables. PS 5.
 constexpr uint64_t kVtcr4K = 0x80050058;
@@ -260,8 +259,7 @@ TEST(Walker, VtcrWithoutAWalk) {
   }
 }
 
-// ---- 16 KiB
-// -------------------------------------------------------------------
+// ---- 16 KiB -----------------------------------------------------------------
 
 TEST(Walker, Granule16K) {
   // T0SZ 24 (40 bits), TG0 2, SL0 1 (level 2): 16 concatenated tables at
@@ -293,8 +291,7 @@ TEST(Walker, Granule16KHasNoLevel1Block) {
   EXPECT_EQ(tables.Pa(0x8), 0x42000008u);
 }
 
-// ---- 64 KiB
-// -------------------------------------------------------------------
+// ---- 64 KiB -----------------------------------------------------------------
 
 TEST(Walker, Granule64K) {
   // T0SZ 24 (40 bits), TG0 1, SL0 1 (level 2): level 2 has 2^11 entries in use.
@@ -322,8 +319,7 @@ TEST(Walker, Granule64KWith52Bits) {
   EXPECT_EQ(tables.Pa(0xffffffffffff8), 0x4011fff8u);
 }
 
-// ---- The test granule
-// -----------------------------------------------------------
+// ---- The test granule -------------------------------------------------------
 
 constexpr uint64_t Tiny(uint64_t pa) { return pa << 7; }
 
@@ -366,8 +362,7 @@ TEST(Walker, TinyGranuleLevels) {
   EXPECT_EQ(level(7), -1);
 }
 
-// ---- Decoding
-// -----------------------------------------------------------------
+// ---- Decoding ---------------------------------------------------------------
 
 TEST(Decode, ReservedBits) {
   const Stage2Format format = *Stage2Format::From(kVtcr4K, 12, kCpu);

@@ -93,8 +93,7 @@ bool TimerFired() {
 
 void StopTimer() { asm volatile("msr cntv_ctl_el0, xzr\n isb"); }
 
-// ---- The tests
-// ---------------------------------------------------------------
+// ---- The tests --------------------------------------------------------------
 
 struct Test {
   QemuHost host;
