@@ -11,14 +11,16 @@ namespace holdfast {
 
 enum class EventKind : uint32_t {
   kNone = 0,
-  kCallEnter,  // a: call id        b, c: its first arguments
-  kCallExit,   // a: call id        b: x1 as it left    c: x2
-  kHostAbort,  // a: IPA            b: syndrome         c: what was done
-  kSmc,        // a: function id    b: what was done
-  kPageState,  // a: pfn            b: new host state   c: new hyp state
-  kGuestLeaf,  // a: gfn            b: new descriptor   c: handle
-  kVmState,    // a: handle         b: new state
-  kVcpu,       // a: handle         b: vCPU index       c: 1 loaded, 0 put
+  kCallEnter,   // a: call id        b, c: its first arguments
+  kCallExit,    // a: call id        b: x1 as it left    c: x2
+  kHostAbort,   // a: IPA            b: syndrome         c: what was done
+  kSmc,         // a: function id    b: what was done
+  kPageState,   // a: pfn            b: new host state   c: new hyp state
+  kGuestLeaf,   // a: gfn            b: new descriptor   c: handle
+  kVmState,     // a: handle         b: new state
+  kGuestCall,   // a: function id    b: x1               c: handle
+  kGuestAbort,  // a: IPA           b: syndrome         c: handle
+  kVcpu,        // a: handle         b: vCPU index       c: 1 loaded, 0 put
 };
 
 constexpr const char* EventKindName(EventKind kind) {
@@ -39,6 +41,10 @@ constexpr const char* EventKindName(EventKind kind) {
       return "guest leaf";
     case EventKind::kVmState:
       return "vm state";
+    case EventKind::kGuestCall:
+      return "guest call";
+    case EventKind::kGuestAbort:
+      return "guest abort";
     case EventKind::kVcpu:
       return "vcpu";
   }

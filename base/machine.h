@@ -74,6 +74,8 @@ void LeaveStage2Context();
 // IPAS2E1IS: stage-2-only entries of the current VMID for the page of `ipa`.
 // `level` 0..3 is a hint (FEAT_TTL), or -1 for "any".
 void TlbiIpas2e1is(Ipa ipa, Level level_hint);
+// IPAS2E1: the same, of this CPU only. Completed by DsbNsh().
+void TlbiIpas2e1(Ipa ipa, Level level_hint);
 // RIPAS2E1IS: the same over [start, start + size); whole pages. Only if
 // HasRangeTlbi(); size at most kMaxRangeTlbiPages pages.
 void TlbiRipas2e1is(Ipa start, uint64_t size);

@@ -14,7 +14,6 @@
 namespace holdfast::hyp {
 namespace {
 
-using mem_protect::FaultAction;
 using mem_protect::FaultKind;
 using tests::HostVm;
 using tests::World;
@@ -23,9 +22,9 @@ class AbortTest : public testing::Test {
  protected:
   void TearDown() override { EXPECT_EQ(world_.Trouble(), ""); }
 
-  FaultAction Abort(std::optional<uint64_t> ipa,
-                    FaultKind kind = FaultKind::kTranslation,
-                    uint64_t syndrome = 0) {
+  HostAbortAction Abort(std::optional<uint64_t> ipa,
+                        FaultKind kind = FaultKind::kTranslation,
+                        uint64_t syndrome = 0) {
     HostAbort abort;
     if (ipa.has_value()) abort.ipa = Ipa(*ipa);
     abort.kind = kind;
@@ -38,23 +37,24 @@ class AbortTest : public testing::Test {
 };
 
 TEST_F(AbortTest, MapsWhatIsTheHosts) {
-  EXPECT_EQ(Abort(tests::kRamBase), FaultAction::kRetry);
+  EXPECT_EQ(Abort(tests::kRamBase), HostAbortAction::kRetry);
   EXPECT_TRUE(world_.machine().HostRead64(0, Ipa(tests::kRamBase)).has_value());
-  EXPECT_EQ(Abort(tests::kUartBase), FaultAction::kRetry);
+  EXPECT_EQ(Abort(tests::kUartBase), HostAbortAction::kRetry);
 }
 
 // The reference panicked when the address could not be resolved (design 10.9).
 TEST_F(AbortTest, D10_09_UnresolvedAddressIsInjected) {
-  EXPECT_EQ(Abort(std::nullopt), FaultAction::kInject);
-  EXPECT_EQ(Abort(std::nullopt, FaultKind::kPermission), FaultAction::kInject);
+  EXPECT_EQ(Abort(std::nullopt), HostAbortAction::kInjectExternal);
+  EXPECT_EQ(Abort(std::nullopt, FaultKind::kPermission),
+            HostAbortAction::kInjectExternal);
 }
 
 TEST_F(AbortTest, OtherFaultsAreInjectedWherever) {
   ASSERT_TRUE(world_.Load(tests::kRamBase).has_value());
   for (FaultKind kind : {FaultKind::kPermission, FaultKind::kOther}) {
-    EXPECT_EQ(Abort(tests::kRamBase, kind), FaultAction::kInject);
-    EXPECT_EQ(Abort(tests::kRam2Base, kind), FaultAction::kInject);
-    EXPECT_EQ(Abort(tests::kUartBase, kind), FaultAction::kInject);
+    EXPECT_EQ(Abort(tests::kRamBase, kind), HostAbortAction::kInjectExternal);
+    EXPECT_EQ(Abort(tests::kRam2Base, kind), HostAbortAction::kInjectExternal);
+    EXPECT_EQ(Abort(tests::kUartBase, kind), HostAbortAction::kInjectExternal);
   }
 }
 
@@ -68,7 +68,7 @@ TEST_F(AbortTest, AnyAddressIsSafe) {
       }
     }
   }
-  EXPECT_EQ(Abort(~uint64_t{0}), FaultAction::kInject);
+  EXPECT_EQ(Abort(~uint64_t{0}), HostAbortAction::kInjectExternal);
 }
 
 // A guest's page, EL2's page, no page at all: one answer.
@@ -80,11 +80,12 @@ TEST_F(AbortTest, WhatIsNotTheHostsIsInjected) {
   for (uint64_t address :
        {page * kPageSize, vm.memory * kPageSize, vm.root * kPageSize,
         tests::kImageBase, tests::kNoMapBase, tests::kFwCfgBase}) {
-    EXPECT_EQ(Abort(address), FaultAction::kInject) << std::hex << address;
+    EXPECT_EQ(Abort(address), HostAbortAction::kInjectExternal)
+        << std::hex << address;
     EXPECT_FALSE(world_.Load(address).has_value());
   }
   ASSERT_TRUE(world_.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page).ok());
-  EXPECT_EQ(Abort(page * kPageSize), FaultAction::kRetry);
+  EXPECT_EQ(Abort(page * kPageSize), HostAbortAction::kRetry);
 }
 
 TEST_F(AbortTest, RecordsTheAbort) {
@@ -93,9 +94,9 @@ TEST_F(AbortTest, RecordsTheAbort) {
   EXPECT_EQ(Last().kind, EventKind::kHostAbort);
   EXPECT_EQ(Last().a, tests::kFwCfgBase);
   EXPECT_EQ(Last().b, 0x9200'0006u);
-  EXPECT_EQ(Last().c, static_cast<uint64_t>(FaultAction::kInject));
+  EXPECT_EQ(Last().c, static_cast<uint64_t>(HostAbortAction::kInjectExternal));
   static_cast<void>(Abort(tests::kRamBase));
-  EXPECT_EQ(Last().c, static_cast<uint64_t>(FaultAction::kRetry));
+  EXPECT_EQ(Last().c, static_cast<uint64_t>(HostAbortAction::kRetry));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #define HOLDFAST_HYP_HYPERVISOR_H_
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <optional>
 
@@ -34,6 +35,26 @@ struct HostAbort {
   std::optional<Ipa> ipa;
   mem_protect::FaultKind kind = mem_protect::FaultKind::kOther;
   uint64_t syndrome = 0;  // ESR_EL2, for the record
+};
+
+// A guest's registers x0..x3, and where it goes on (ELR_EL2: after an HVC, the
+// instruction behind it).
+struct GuestRegs {
+  std::array<uint64_t, 4> x{};
+  uint64_t pc = 0;
+};
+
+// What becomes of a guest that trapped.
+enum class GuestAction : uint8_t {
+  kResume,  // it runs on, with the registers it has now
+  kExit,    // the host runs; Vcpu::exit says why
+};
+
+// What becomes of it.
+enum class HostAbortAction : uint8_t {
+  kRetry,              // it would work now
+  kInjectExternal,     // the host takes a synchronous external abort
+  kInjectTranslation,  // the host takes the fault as it was, with S1PTW set
 };
 
 // What a call answers: x1 (a value or a negative errno), x2, x3.
@@ -70,7 +91,16 @@ class Hypervisor {
   void HandleHostCall(HostRegs& regs);
 
   // A stage-2 abort of the host on this CPU. No lock held.
-  mem_protect::FaultAction HandleHostAbort(const HostAbort& abort);
+  HostAbortAction HandleHostAbort(const HostAbort& abort);
+
+  // An HVC #0 of the vCPU that is loaded on this CPU. No lock held. Calls that
+  // nobody here serves, and all of a non-protected guest's, exit to the host
+  // with the registers as they are.
+  GuestAction HandleGuestCall(GuestRegs& regs);
+
+  // An instruction or data abort of the vCPU that is loaded on this CPU, with
+  // EL2's own fault registers. It exits to the host. No lock held.
+  GuestAction HandleGuestAbort(const vm_table::GuestExit& abort);
 
   // The host takes this CPU down or suspends it: what is loaded here is put.
   void OnCpuOff();
@@ -93,6 +123,8 @@ class Hypervisor {
   mem_protect::MemProtect mem_;
   vm_table::VmTable vms_;
   std::array<PerCpu, kMaxCpus> cpus_;
+  // What a host takes for an access it may not make (HF_SET_ABORT_STYLE).
+  std::atomic<bool> abort_as_translation_ = false;
 };
 
 }  // namespace holdfast::hyp

@@ -290,30 +290,4 @@ CallResult Calls::FinalizeTeardown(Hypervisor& hv, const Args& args) {
   return {};
 }
 
-// C: nothing is loaded here (EBUSY); VmTable::Load.
-CallResult Calls::VcpuLoad(Hypervisor& hv, const Args& args) {
-  Hypervisor::PerCpu& cpu = hv.ThisCpu();
-  if (cpu.loaded != nullptr) return Failed(Errno::kEbusy);
-  const std::optional<VmHandle> handle = HandleOf(args[0]);
-  if (!handle.has_value()) return Failed(Errno::kEnoent);
-  SpinlockHolder hold(hv.vms_.lock);
-  const Result<vm_table::LoadedVcpu> loaded = hv.vms_.Load(*handle, args[1]);
-  if (!loaded.has_value()) return Failed(loaded.error());
-  if (loaded->stale_context) {
-    pgtable::tlb::InvalidateCpuContext(loaded->vcpu->vm().stage2.context());
-  }
-  cpu.loaded = loaded->vcpu;
-  return {};
-}
-
-// C: a vCPU is loaded here (EINVAL).
-CallResult Calls::VcpuPut(Hypervisor& hv, const Args&) {
-  Hypervisor::PerCpu& cpu = hv.ThisCpu();
-  if (cpu.loaded == nullptr) return Failed(Errno::kEinval);
-  SpinlockHolder hold(hv.vms_.lock);
-  hv.vms_.Put(*cpu.loaded);
-  cpu.loaded = nullptr;
-  return {};
-}
-
 }  // namespace holdfast::hyp

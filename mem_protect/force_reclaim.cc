@@ -35,34 +35,16 @@ Status MemProtect::ForceReclaimFrom(const Owner& owner, Pfn pfn) {
   const Ipa ipa = owner.gfn.address();
   SpinlockHolder vm_hold(vm.stage2.lock);
   HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
-  HOLDFAST_TRY(GuestEntry::Of(at.pte(), at.level())
-                   .Match([](GuestEntry::Absent)
-                              -> Status { return Error(Errno::kEnoent); },
-                          [](GuestEntry::Poisoned) -> Status {
-                            return Error(Errno::kEhwpoison);
-                          },
-                          [&](const GuestEntry::Mapped& mapped) -> Status {
-                            if (mapped.level != kPageLevel)
-                              return Error(Errno::kE2big);
-                            if (mapped.page != pfn.address())
-                              return Error(Errno::kEperm);
-                            if (mapped.state != PageState::kOwned)
-                              return Error(Errno::kEperm);
-                            return {};
-                          }));
+  HOLDFAST_TRY_ASSIGN(const GuestEntry::Mapped mapped,
+                      GuestEntry::Of(at.pte(), at.level()).Page());
+  if (mapped.page != pfn.address() || mapped.state != PageState::kOwned)
+    return Error(Errno::kEperm);
 
-  // Commit. A page leaf is there, so poisoning it needs no table.
-  auto none = *vm.stage2.stock.Reserve(0);
-  pgtable::TlbBatch<Granule> batch(vm.stage2);
-  vm.stage2.AnnotateAt(at, pgtable::Annotation::Poison(), none, batch);
-  Vacated page = Vacated::ByGuest({pfn, 1}, vm.stage2.context().vmid, ipa,
-                                  batch.Complete());
-  --vm.guest_pages;
-  machine::ZeroPage(pfn.address());
-  if (!features_.dic) machine::InvalidateICache(pfn.address(), kPageSize);
-  GiveToHost(std::move(page));
-  machine::ThisCpu().events.Record(EventKind::kGuestLeaf, owner.gfn.value(),
-                                   at.pte().raw(), vm.handle().value());
+  // Commit.
+  const FrameRange page{pfn, 1};
+  Vacated vacated = TakeFromGuest(vm, at, page, /*poison=*/true);
+  Scrub(page);
+  GiveToHost(std::move(vacated));
   return {};
 }
 

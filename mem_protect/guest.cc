@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Between host and guest: donate, and reclaim once the VM is dying.
+// Between host and protected guest: donate, and reclaim once the VM is dying.
 #include <optional>
 #include <utility>
 
@@ -11,7 +11,6 @@
 namespace holdfast::mem_protect {
 namespace {
 
-using pgtable::Stage2Attr;
 using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
 
 // Tables that NextLeaf may look through on behalf of one call: a table of holes
@@ -19,6 +18,48 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
 constexpr uint32_t kHoleBudget = 8;
 
 }  // namespace
+
+// The plan for a guest's tables. ENOMEM, and how many frames of stock are
+// missing.
+Status MemProtect::ReserveGuestTables(Vm& vm, uint32_t tables,
+                                      Reservation* reservation,
+                                      uint64_t* short_of) {
+  Result<Reservation> reserved = vm.stage2.stock.Reserve(tables);
+  if (!reserved.has_value()) {
+    *short_of = tables - vm.stage2.stock.free();
+    return Error(Errno::kEnomem);
+  }
+  *reservation = *std::move(reserved);
+  return {};
+}
+
+// Commit: the guest's pages at the cursor are nobody's. What stays there is
+// nothing, or poison.
+Vacated MemProtect::TakeFromGuest(Vm& vm, Stage2::Cursor& at,
+                                  const FrameRange& pages, bool poison) {
+  const Ipa ipa = at.ipa().AlignDown(pages.size());
+  GuestBatch batch(vm.stage2);
+  if (poison) {
+    // A page leaf is there, so its annotation needs no table.
+    Reservation none = *vm.stage2.stock.Reserve(0);
+    vm.stage2.AnnotateAt(at, pgtable::Annotation::Poison(), none, batch);
+  } else {
+    vm.stage2.UnmapAt(at, batch);
+  }
+  vm.guest_pages -= pages.count;
+  machine::ThisCpu().events.Record(EventKind::kGuestLeaf, Gfn::Of(ipa).value(),
+                                   at.pte().raw(), vm.handle().value());
+  return Vacated::ByGuest(pages, vm.stage2.context().vmid, ipa,
+                          batch.Complete());
+}
+
+// Nothing of what a guest had in its pages is left, in memory or in a cache.
+// Done while nobody can reach them.
+void MemProtect::Scrub(const FrameRange& pages) const {
+  for (uint64_t i = 0; i < pages.count; ++i)
+    machine::ZeroPage((pages.first + i).address());
+  if (!features_.dic) machine::InvalidateICache(pages.start(), pages.size());
+}
 
 Status MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
                                uint64_t* short_of) {
@@ -35,21 +76,13 @@ Status MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
   if (!guest_frame.has_value()) return Error(Errno::kErange);
   HOLDFAST_TRY_ASSIGN(Stage2::Cursor at,
                       vm.stage2.Find(guest_frame->address()));
-  HOLDFAST_TRY(GuestEntry::Of(at.pte(), at.level())
-                   .Match([](GuestEntry::Absent) { return Status(); },
-                          [](GuestEntry::Poisoned) -> Status {
-                            return Error(Errno::kEperm);
-                          },
-                          [](const GuestEntry::Mapped&) -> Status {
-                            return Error(Errno::kEperm);
-                          }));
+  if (!GuestEntry::Of(at.pte(), at.level()).IsAbsent())
+    return Error(Errno::kEperm);
 
   // Plan.
-  auto guest_tables = vm.stage2.stock.Reserve(at.tables_missing());
-  if (!guest_tables.has_value()) {
-    *short_of = at.tables_missing() - vm.stage2.stock.free();
-    return Error(Errno::kEnomem);
-  }
+  Reservation guest_tables;
+  HOLDFAST_TRY(
+      ReserveGuestTables(vm, at.tables_missing(), &guest_tables, short_of));
   HOLDFAST_TRY_ASSIGN(Reservation host_tables, ReserveHostTables({&page, 1}));
 
   // Commit.
@@ -58,14 +91,12 @@ Status MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
       host_tables);
   // Always to PoC, FWB or not: a host alias of another cacheability could have
   // left memory and cache apart, and the guest would see either.
-  machine::CleanInvalidateToPoc(frame.address(), kPageSize);
-  if (!features_.dic) machine::InvalidateICache(frame.address(), kPageSize);
-  const Stage2Attr attr =
-      Stage2Attr::For(pgtable::kGuestMemory, pgtable::MemStyle::kFromProt,
-                      features_)
-          ->WithSoftware(static_cast<unsigned>(PageState::kOwned));
+  machine::CleanInvalidateToPoc(page.start(), page.size());
+  if (!features_.dic) machine::InvalidateICache(page.start(), page.size());
   GuestBatch batch(vm.stage2);
-  vm.stage2.MapAt(at, vacated.frames().start(), attr, *guest_tables, batch);
+  vm.stage2.MapAt(at, vacated.frames().start(),
+                  *GuestAttr(pgtable::kGuestMemory, PageState::kOwned),
+                  guest_tables, batch);
   static_cast<void>(batch.Complete());
   ++vm.guest_pages;
   machine::ThisCpu().events.Record(EventKind::kGuestLeaf, gfn, at.pte().raw(),
@@ -74,44 +105,29 @@ Status MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
 }
 
 Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t* next) {
-  const std::optional<Gfn> guest_frame =
-      Gfn::FromUntrusted(gfn, vm.stage2.shape().ipa_bits);
-  if (!guest_frame.has_value()) return Error(Errno::kErange);
-  const Ipa ipa = guest_frame->address();
+  HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, 1));
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder vm_hold(vm.stage2.lock);
   HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
 
-  // The page to take back; none if the host has had it since it was poisoned.
-  using Take = Result<std::optional<PhysAddr>>;
-  const Take take =
-      GuestEntry::Of(at.pte(), at.level())
-          .Match(
-              [](GuestEntry::Absent) -> Take { return Error(Errno::kEnoent); },
-              [](GuestEntry::Poisoned) -> Take { return std::nullopt; },
-              [](const GuestEntry::Mapped& mapped) -> Take {
-                if (mapped.level != kPageLevel) return Error(Errno::kE2big);
-                if (mapped.state != PageState::kOwned)
-                  return Error(Errno::kEperm);
-                return mapped.page;
-              });
-  if (!take.has_value() && take.error() != Errno::kEnoent)
-    return Error(take.error());
-
-  if (take.has_value() && take->has_value()) {
-    const FrameRange page{Pfn::Of(**take), 1};
-    HOLDFAST_CHECK(Record(page.first).host() == PageState::kNoPage);
-    GuestBatch batch(vm.stage2);
-    vm.stage2.UnmapAt(at, batch);
-    Vacated vacated =
-        Vacated::ByGuest(page, vm.stage2.context().vmid, ipa, batch.Complete());
-    --vm.guest_pages;
-    // Zeroed while nobody can reach it.
-    machine::ZeroPage(page.start());
-    if (!features_.dic) machine::InvalidateICache(page.start(), kPageSize);
+  const Result<GuestEntry::Mapped> mapped =
+      GuestEntry::Of(at.pte(), at.level()).Page();
+  Status status;
+  if (mapped.has_value()) {
+    const FrameRange page{Pfn::Of(mapped->page), 1};
+    const PageState host = Record(page.first).host();
+    if (mapped->state == PageState::kSharedBorrowed)
+      return Error(Errno::kEperm);  // the host's already
+    const bool owned = mapped->state == PageState::kOwned;
+    HOLDFAST_CHECK(host ==
+                   (owned ? PageState::kNoPage : PageState::kSharedBorrowed));
+    Vacated vacated = TakeFromGuest(vm, at, page, /*poison=*/false);
+    if (owned) Scrub(page);
     GiveToHost(std::move(vacated));
-    machine::ThisCpu().events.Record(EventKind::kGuestLeaf, gfn, 0,
-                                     vm.handle().value());
+  } else if (mapped.error() != Errno::kEhwpoison) {
+    // Poison is no error: the host has had the page since then.
+    if (mapped.error() != Errno::kEnoent) return Error(mapped.error());
+    status = Error(Errno::kEnoent);
   }
 
   // Where to go on: the next leaf, or as far as this call may look for one.
@@ -126,8 +142,7 @@ Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t* next) {
       *next = Gfn::Of(reached).value();
     }
   }
-  if (!take.has_value()) return Error(take.error());
-  return {};
+  return status;
 }
 
 }  // namespace holdfast::mem_protect

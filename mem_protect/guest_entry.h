@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "base/addr.h"
+#include "base/result.h"
 #include "mem_protect/page_record.h"
 #include "pgtable/geometry.h"
 #include "pgtable/pte.h"
@@ -46,6 +47,28 @@ class GuestEntry {
     }
     return entry;
   }
+
+  // The guest's page or block at this gfn. EHWPOISON: poison; ENOENT: nothing.
+  Result<Mapped> Leaf() const {
+    switch (kind_) {
+      case Kind::kAbsent:
+        return Error(Errno::kEnoent);
+      case Kind::kPoisoned:
+        return Error(Errno::kEhwpoison);
+      case Kind::kMapped:
+        break;
+    }
+    return mapped_;
+  }
+  // The guest's page. E2BIG: a block; else as above.
+  Result<Mapped> Page() const {
+    Result<Mapped> leaf = Leaf();
+    if (leaf.has_value() && leaf->level != kPageLevel)
+      return Error(Errno::kE2big);
+    return leaf;
+  }
+  bool IsAbsent() const { return kind_ == Kind::kAbsent; }
+  bool IsPoisoned() const { return kind_ == Kind::kPoisoned; }
 
   // Calls the one of the three that fits; all return the same type.
   template <class OnAbsent, class OnPoisoned, class OnMapped>

@@ -23,6 +23,13 @@ Result<Pfn> MemProtect::HostFrame(uint64_t pfn) const {
   return *frame;
 }
 
+Result<FrameRange> MemProtect::HostFrames(uint64_t pfn, uint64_t pages) const {
+  HOLDFAST_TRY_ASSIGN(const Pfn first, HostFrame(pfn));
+  const uint64_t limit = uint64_t{1} << (features_.pa_bits - kPageShift);
+  if (pages == 0 || pages > limit - pfn) return Error(Errno::kEinval);
+  return FrameRange{first, pages};
+}
+
 const PageRecord* MemProtect::RecordOf(Pfn pfn) const {
   const Region* region = map_.Find(pfn.address());
   // The region's first page may begin before the region does.
@@ -38,17 +45,19 @@ PageRecord& MemProtect::Record(Pfn pfn) {
   return const_cast<PageRecord&>(*record);
 }
 
+Result<const Region*> MemProtect::HostMemory(const FrameRange& range) const {
+  const Region* region = map_.FindWhole(range.start(), range.size());
+  if (region == nullptr) {
+    return Error(map_.IsGap(range.start(), range.size()) ? Errno::kEperm
+                                                         : Errno::kEinval);
+  }
+  if (region->kind != RegionKind::kMemory) return Error(Errno::kEperm);
+  return region;
+}
+
 Status MemProtect::CheckHost(const FrameRange& range, PageState want) const {
   host_.lock.AssertHeld();
-  const Region* region = map_.Find(range.start());
-  if (region == nullptr || !region->IsRam()) {
-    // A gap or MMIO. If the range ends elsewhere, it is malformed besides.
-    const Region* last = map_.Find(range.start() + (range.size() - 1));
-    return Error(last == region ? Errno::kEperm : Errno::kEinval);
-  }
-  if (range.size() > region->end() - range.start())
-    return Error(Errno::kEinval);
-  if (region->kind == RegionKind::kNoMap) return Error(Errno::kEperm);
+  HOLDFAST_TRY_ASSIGN(const Region* region, HostMemory(range));
   const PageRecord* records =
       records_[static_cast<size_t>(region - map_.regions().data())].first +
       (range.first - region->first_pfn());
@@ -110,16 +119,20 @@ Vacated MemProtect::TakeFromHost(const FrameRange& range,
   return Vacated::ByHost(range, batch.Complete());
 }
 
+// RAM whose entries are of page size, as annotations are: no table is missing.
+void MemProtect::MapForHost(const FrameRange& range) {
+  Reservation none = *host_.stock.Reserve(0);
+  HostBatch batch(host_);
+  host_.Map(IpaOf(range.start()), range.start(), range.size(),
+            HostAttr(pgtable::kHostMemory), kPageLevel, none, batch);
+  static_cast<void>(batch.Complete());
+}
+
 // Commit: the pages are the host's and mapped. Their entries are annotations,
 // so tables down to them exist.
 void MemProtect::GiveToHost(Vacated pages) {
   const FrameRange& range = pages.frames();
-  const Stage2Attr attr = HostAttr(pgtable::kHostMemory);
-  Reservation none = *host_.stock.Reserve(0);
-  HostBatch batch(host_);
-  host_.Map(IpaOf(range.start()), range.start(), range.size(), attr, kPageLevel,
-            none, batch);
-  static_cast<void>(batch.Complete());
+  MapForHost(range);
   for (uint64_t i = 0; i < range.count; ++i)
     SetHost(range.first + i, PageState::kOwned);
 }

@@ -58,11 +58,7 @@ Status MemProtect::UnshareHyp(uint64_t pfn) {
 Status MemProtect::CheckDonateHyp(std::span<const FrameRange> ranges) {
   for (size_t i = 0; i < ranges.size(); ++i) {
     const FrameRange& range = ranges[i];
-    const uint64_t limit = uint64_t{1} << (features_.pa_bits - kPageShift);
-    if (range.count == 0 || range.first.value() >= limit ||
-        range.count > limit - range.first.value()) {
-      return Error(Errno::kEinval);
-    }
+    HOLDFAST_TRY(HostFrames(range.first.value(), range.count));
     for (size_t j = 0; j < i; ++j) {
       if (range.Overlaps(ranges[j])) return Error(Errno::kEinval);
     }

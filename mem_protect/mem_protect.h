@@ -127,7 +127,18 @@ class MemProtect {
   Status Pin(Pfn pfn);
   void Unpin(Pfn pfn);
 
-  // ---- Host and guest ------------------------------------------------------
+  // ---- Host and firmware (FF-A) ---------------------------------------------
+  // For a proxy of the host's FF-A memory calls: what EL2 remembers of pages
+  // that the secure world was let in to.
+
+  // C: as in ShareHyp, each page. E: host SHARED_OWNED, nobody of ours borrows.
+  Status ShareFfa(uint64_t pfn, uint64_t pages);
+  // C: as above; host SHARED_OWNED, and neither hyp nor a guest is who it was
+  // shared with (EPERM). E: host OWNED.
+  Status UnshareFfa(uint64_t pfn, uint64_t pages);
+
+  // ---- Host and protected guest
+  // -----------------------------------------------
 
   // Gives a page of the host to the guest at `gfn`.
   // C: host OWNED as in ShareHyp; gfn in range (ERANGE) and with neither page
@@ -136,10 +147,11 @@ class MemProtect {
   // page cleaned to PoC; mapped for the guest.
   Status DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn, uint64_t* short_of);
 
-  // Takes a page of a dying VM back for the host: zeroed if the guest owned it.
+  // Takes a page of a dying VM back for the host: zeroed if the guest owned it,
+  // as it is if the guest shared it.
   // C: ERANGE; nothing there: ENOENT; poison: success (the host has it
-  // already); state OWNED, else EPERM. `*next`: the next gfn that may hold a
-  // page, or kNoGfn; set on success and on ENOENT.
+  // already); state OWNED or SHARED_OWNED, else EPERM. `*next`: the next gfn
+  // that may hold a page, or kNoGfn; set on success and on ENOENT.
   Status ReclaimDying(Vm& vm, uint64_t gfn, uint64_t* next);
 
   // Takes a page back from a protected guest that still runs; its gfn is
@@ -148,6 +160,54 @@ class MemProtect {
   // of no VM that is known: EAGAIN; at its gfn no page any more: EHWPOISON or
   // ENOENT; another page there: EPERM; not OWNED: EPERM.
   Status ForceReclaim(VmTable& vms, uint64_t pfn);
+
+  // A protected guest lets the host use one of its pages (`ipa`, page aligned:
+  // EINVAL). C: in range (ERANGE); a page there (EHWPOISON, ENOENT, E2BIG);
+  // guest OWNED (EPERM). E: guest SHARED_OWNED, host BORROWED and mapped.
+  Status GuestShareHost(Vm& vm, uint64_t ipa);
+  // ... and no longer. C: as above, guest SHARED_OWNED (EPERM). E: gone from
+  // the host; guest OWNED. The contents are what the host left.
+  Status GuestUnshareHost(Vm& vm, uint64_t ipa);
+
+  // ---- Host and non-protected guest ----------------------------------------
+  // `pages` is 1, or kBlockPages with pfn and gfn aligned to it; else EINVAL. A
+  // gfn beyond the input range is ERANGE.
+
+  // Pages of a block, or 0: none. Blocks of larger granules take too long to
+  // clean.
+  static constexpr uint64_t kBlockPages =
+      Granule::kPageShift <= 12 ? Granule::kEntries : 0;
+
+  // Lets a guest use pages of the host, which keeps them.
+  // C: rights that the CPU can express (EINVAL); frames within the PA size,
+  // number of pages (EINVAL); RAM of one region (EINVAL), not NOMAP (EPERM);
+  // nothing at the gfns (ERANGE, EPERM); each page host OWNED, or shared with
+  // guests already (EPERM; as often as can be counted: EBUSY); stock (ENOMEM,
+  // `*short_of` as in DonateGuest). E: host SHARED_OWNED, counted; mapped for
+  // the guest, BORROWED.
+  Status ShareGuest(Vm& vm, uint64_t pfn, uint64_t gfn, uint64_t pages,
+                    const pgtable::Prot& prot, uint64_t* short_of);
+  // C: number of pages (EINVAL); ERANGE; nothing there: ENOENT; a leaf of
+  // another size: E2BIG; guest BORROWED (EPERM). E: gone from the guest; host
+  // OWNED if nobody else has it. Works on a dying VM. Contents stay.
+  Status UnshareGuest(Vm& vm, uint64_t gfn, uint64_t pages);
+
+  // Rights of leaves, for a host's page ageing and dirty tracking.
+  // Adds what `prot` allows to the leaf at `gfn`. C: rights that the CPU can
+  // express (EINVAL); ERANGE; no leaf: EAGAIN.
+  Status RelaxPerms(Vm& vm, uint64_t gfn, const pgtable::Prot& prot);
+  // Takes the right to write away. Effective once the VMID was flushed.
+  // C: number of pages (EINVAL); ERANGE. Holes are skipped.
+  Status WriteProtect(Vm& vm, uint64_t gfn, uint64_t pages);
+  // Whether the guest accessed any of the pages; `clear`: forgets it. C: as in
+  // WriteProtect.
+  Result<bool> TestClearYoung(Vm& vm, uint64_t gfn, uint64_t pages, bool clear);
+  // Marks the leaf at `gfn`, if there is one, as accessed. C: ERANGE.
+  Status MakeYoung(Vm& vm, uint64_t gfn);
+
+  // Whether the guest's gfn at `ipa` is poisoned. C: ERANGE; its table is not
+  // there (EINVAL).
+  Result<bool> IsPoisoned(Vm& vm, Ipa ipa);
 
   // ---- Aborts --------------------------------------------------------------
 
@@ -173,6 +233,9 @@ class MemProtect {
   PageRecord& Record(Pfn pfn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   Status CheckHost(const FrameRange& range, PageState want) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  // The region of a range that the host may own: RAM of one region (EINVAL),
+  // not NOMAP; in one gap (EPERM).
+  Result<const Region*> HostMemory(const FrameRange& range) const;
   void SetHost(Pfn pfn, PageState state)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   uint32_t HostTablesFor(std::span<const FrameRange> ranges,
@@ -184,6 +247,8 @@ class MemProtect {
   void RecycleMmio() ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   Vacated TakeFromHost(const FrameRange& range, pgtable::Annotation owner,
                        Reservation& tables)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  void MapForHost(const FrameRange& range)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   void GiveToHost(Vacated pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   pgtable::Stage2Attr HostAttr(const pgtable::Prot& prot) const;
@@ -209,6 +274,22 @@ class MemProtect {
   void MapAtHyp(const FrameRange& range)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
 
+  // guest.cc
+  Status ReserveGuestTables(Vm& vm, uint32_t tables, Reservation* reservation,
+                            uint64_t* short_of)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  Vacated TakeFromGuest(Vm& vm, Stage2::Cursor& at, const FrameRange& pages,
+                        bool poison) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  void Scrub(const FrameRange& pages) const;
+
+  // guest_share.cc
+  Result<pgtable::Stage2Attr> GuestAttr(const pgtable::Prot& prot,
+                                        PageState state) const;
+  Result<Ipa> GuestRange(const Vm& vm, uint64_t gfn, uint64_t pages) const;
+  Status CheckShareable(const FrameRange& pages)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+
   // force_reclaim.cc
   struct Owner {
     Vm* vm = nullptr;
@@ -220,8 +301,9 @@ class MemProtect {
   Status ForceReclaimFrom(const Owner& owner, Pfn pfn)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
 
-  // `pfn` as the host passed it, if it is within the PA size.
+  // What the host passed, if it is within the PA size and not empty. EINVAL.
   Result<Pfn> HostFrame(uint64_t pfn) const;
+  Result<FrameRange> HostFrames(uint64_t pfn, uint64_t pages) const;
 
   MemoryMap map_;
   CpuFeatures features_;

@@ -31,8 +31,7 @@ Status MemoryMap::Init(std::span<const Region> regions, unsigned pa_bits) {
   return {};
 }
 
-const Region* MemoryMap::Find(PhysAddr address) const {
-  // Binary search for the last region that starts at or below the address.
+size_t MemoryMap::CountFrom(PhysAddr address) const {
   size_t low = 0;
   size_t high = count_;
   while (low < high) {
@@ -43,9 +42,19 @@ const Region* MemoryMap::Find(PhysAddr address) const {
       high = middle;
     }
   }
-  if (low == 0) return nullptr;
-  const Region& region = regions_[low - 1];
+  return low;
+}
+
+const Region* MemoryMap::Find(PhysAddr address) const {
+  const size_t count = CountFrom(address);
+  if (count == 0) return nullptr;
+  const Region& region = regions_[count - 1];
   return address < region.end() ? &region : nullptr;
+}
+
+bool MemoryMap::IsGap(PhysAddr start, uint64_t size) const {
+  return Find(start) == nullptr &&
+         CountFrom(start) == CountFrom(start + (size - 1));
 }
 
 const Region* MemoryMap::FindWhole(PhysAddr start, uint64_t size) const {

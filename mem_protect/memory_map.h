@@ -54,10 +54,15 @@ class MemoryMap {
   const Region* Find(PhysAddr address) const;
   // The region that holds all of [start, start + size), or null. size > 0.
   const Region* FindWhole(PhysAddr start, uint64_t size) const;
-  // The same, if it is RAM; NOMAP counts as RAM.
+  // Whether [start, start + size) lies in one gap. size > 0.
+  bool IsGap(PhysAddr start, uint64_t size) const;
+  // FindWhole, if it is RAM; NOMAP counts as RAM.
   const Region* FindRam(PhysAddr start, uint64_t size) const;
 
  private:
+  // Regions that start at or below `address`, by binary search.
+  size_t CountFrom(PhysAddr address) const;
+
   std::array<Region, kMaxRegions> regions_;
   size_t count_ = 0;
   unsigned pa_bits_ = 0;

@@ -78,12 +78,38 @@ class Stage2Attr {
                                                            << 55);
   }
 
+  // `bits` of a leaf, with what this allows allowed too. All else stays.
+  constexpr uint64_t RightsAddedTo(uint64_t bits) const {
+    const uint64_t both = bits | bits_;
+    const bool px = MayExecuteAtEl1(bits) || MayExecuteAtEl1(bits_);
+    const bool ux = MayExecuteAtEl0(bits) || MayExecuteAtEl0(bits_);
+    const uint64_t s2ap = uint64_t{3} << 6;
+    return (bits & ~(kXnMask | s2ap)) | (both & s2ap) | Xn(px, ux) << 53;
+  }
+  constexpr bool executable() const {
+    return MayExecuteAtEl1(bits_) || MayExecuteAtEl0(bits_);
+  }
+
   // The descriptor's bits other than address, valid and type.
   constexpr uint64_t bits() const { return bits_; }
   constexpr bool operator==(const Stage2Attr&) const = default;
 
  private:
   constexpr explicit Stage2Attr(uint64_t bits) : bits_(bits) {}
+
+  // XN[1:0] (D8.4.3). 01 and 11 need FEAT_XNX.
+  static constexpr uint64_t kXnMask = uint64_t{3} << 53;
+  static constexpr bool MayExecuteAtEl1(uint64_t bits) {
+    const uint64_t xn = (bits & kXnMask) >> 53;
+    return xn == 0 || xn == 3;
+  }
+  static constexpr bool MayExecuteAtEl0(uint64_t bits) {
+    return (bits & kXnMask) >> 53 <= 1;
+  }
+  static constexpr uint64_t Xn(bool px, bool ux) {
+    if (px) return ux ? 0 : 3;
+    return ux ? 1 : 2;
+  }
 
   // MemAttr[3:0]. Without FEAT_S2FWB (D8.6.5): 0xF write-back, 5 non-cacheable,
   // 1 nGnRE; these combine with stage 1, so 0xF is also "as stage 1". With it
@@ -99,11 +125,6 @@ class Stage2Attr {
         return 1;
     }
     HOLDFAST_UNREACHABLE("memory type");
-  }
-  // XN[1:0] (D8.4.3). 01 and 11 need FEAT_XNX.
-  static constexpr uint64_t Xn(bool px, bool ux) {
-    if (px) return ux ? 0 : 3;
-    return ux ? 1 : 2;
   }
 
   uint64_t bits_;

@@ -117,6 +117,17 @@ class Pte {
     return Pte((raw_ & ~kSoftwareMask) | uint64_t{two_bits & 3}
                                              << kSoftwareShift);
   }
+  // A leaf that allows what `added` does, too.
+  constexpr Pte WithRights(Stage2Attr added) const {
+    return Pte(added.RightsAddedTo(raw_));
+  }
+  // A stage-2 leaf that cannot be written through.
+  constexpr Pte WithoutWrite() const { return Pte(raw_ & ~kWritableBit); }
+  // The access flag of a leaf (D8.5.2).
+  constexpr bool accessed() const { return (raw_ & kAccessBit) != 0; }
+  constexpr Pte WithAccessed(bool accessed) const {
+    return Pte(accessed ? raw_ | kAccessBit : raw_ & ~kAccessBit);
+  }
   // The annotation the entry is. EINVAL: it is valid, or empty.
   constexpr Result<Annotation> annotation() const {
     if (valid() || raw_ == 0) return Error(Errno::kEinval);
@@ -139,6 +150,8 @@ class Pte {
 
   static constexpr uint64_t kValidBit = 1;
   static constexpr uint64_t kTableBit = 2;  // also "page" at level 3
+  static constexpr uint64_t kWritableBit = uint64_t{1} << 7;
+  static constexpr uint64_t kAccessBit = uint64_t{1} << 10;
   static constexpr unsigned kSoftwareShift = 55;
   static constexpr uint64_t kSoftwareMask = uint64_t{3} << kSoftwareShift;
   static constexpr uint64_t kCountMask = uint64_t{0x3F} << 2 | uint64_t{0xFF}

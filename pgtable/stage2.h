@@ -465,6 +465,49 @@ class Stage2 {
     }
   }
 
+  // ---- Rights and the access flag ------------------------------------------
+  // These leave a leaf's memory as it is, so none needs break-before-make
+  // (D8.17.1) or a batch: no page changes hands.
+
+  // The valid leaf at the cursor (CHECKed) allows what `added` does, too. This
+  // CPU sees it at once; another may fault once more.
+  void AddRightsAt(Cursor& cursor, Stage2Attr added)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    HOLDFAST_CHECK(cursor.table_ == this && (cursor.spot_.raw & 1) != 0);
+    const uint64_t raw = Pte<G>(cursor.spot_.raw).WithRights(added).raw();
+    if (raw == cursor.spot_.raw) return;
+    cursor.spot_.raw = raw;
+    machine::StorePte(cursor.spot_.entry, raw);
+    tlb::InvalidateIpaLocal(context_, cursor.ipa(), cursor.level());
+  }
+
+  // No leaf of the range can be written through any more, once the caller has
+  // invalidated the VMID (tlb::InvalidateVmid): it may do so for many ranges at
+  // once.
+  void WriteProtect(Ipa ipa, uint64_t size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    ChangeLeaves(ipa, size, [](Pte<G> leaf) { return leaf.WithoutWrite(); });
+  }
+
+  // Whether a leaf of the range was accessed since its flag was cleared, as far
+  // as the tables know: a translation that some TLB still holds sets no flag.
+  // `clear`: clears the flags.
+  bool TestClearAccessed(Ipa ipa, uint64_t size, bool clear)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    bool accessed = false;
+    ChangeLeaves(ipa, size, [&](Pte<G> leaf) {
+      accessed |= leaf.accessed();
+      return clear ? leaf.WithAccessed(false) : leaf;
+    });
+    return accessed;
+  }
+
+  // Marks the leaves of the range as accessed.
+  void SetAccessed(Ipa ipa, uint64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    ChangeLeaves(ipa, size,
+                 [](Pte<G> leaf) { return leaf.WithAccessed(true); });
+  }
+
   // ---- Teardown ------------------------------------------------------------
 
   // Drops annotations, and tables that hold no valid leaf, from `from` (any
@@ -533,6 +576,37 @@ class Stage2 {
         ((uint64_t{1} << 48) - (pa & ((uint64_t{1} << 48) - 1))) >>
         Tree::Shift(level);
     return left < run ? static_cast<unsigned>(left) : run;
+  }
+
+  // Stores change(leaf) for each valid leaf of the range; a block that the
+  // range covers in part counts, holes are skipped.
+  template <class Change>
+  void ChangeLeaves(Ipa ipa, uint64_t size, Change change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    CheckRange(ipa, size);
+    uint64_t at = ipa.value();
+    const uint64_t end = at + size;
+    bool stored = false;
+    while (at < end) {
+      Spot spot;
+      tree_.Walk(at, spot);
+      const int level = spot.level;
+      const uint64_t first = Tree::AlignDown(at, level);
+      const unsigned run =
+          Run(first, end - first + Tree::Size(level) - 1, level);
+      unsigned i = 0;
+      for (; i < run; ++i) {
+        const uint64_t raw = machine::LoadPte(spot.entry + i);
+        if (Tree::IsTable(raw, level)) break;
+        if ((raw & 1) == 0) continue;
+        const uint64_t changed = change(Pte<G>(raw)).raw();
+        if (changed == raw) continue;
+        machine::StorePte(spot.entry + i, changed);
+        stored = true;
+      }
+      at = first + (uint64_t{i} << Tree::Shift(level));
+    }
+    if (stored) machine::DsbIshst();
   }
 
   // To be called before Grow: a table is going to be linked at `spot`.

@@ -105,6 +105,20 @@ inline void FinishStage2() {
   machine::LeaveStage2Context();
 }
 
+// The leaf of `level` that translates `ipa`, on this CPU only: for a leaf that
+// now allows more. Other CPUs that hold the old one fault, and get here too.
+inline void InvalidateIpaLocal(const Stage2Context& context, Ipa ipa,
+                               Level level) {
+  machine::DsbIshst();
+  machine::EnterStage2Context(context);
+  machine::TlbiIpas2e1(ipa, level);
+  machine::DsbNsh();
+  machine::TlbiVmalle1();
+  machine::DsbNsh();
+  machine::Isb();
+  machine::LeaveStage2Context();
+}
+
 // Everything of `context`'s VMID, both stages, walk caches too.
 inline void InvalidateVmid(const Stage2Context& context) {
   machine::DsbIshst();

@@ -43,6 +43,14 @@ struct FrameRange {
 
 class Vm;
 
+// Why a vCPU stopped running: the registers of the exception as EL2 took it
+// (ESR_EL2, FAR_EL2, HPFAR_EL2; Arm ARM D19.2), or would have taken it.
+struct GuestExit {
+  uint64_t esr = 0;
+  uint64_t far = 0;
+  uint64_t hpfar = 0;
+};
+
 // One vCPU. Lives in its own donated frames.
 class Vcpu {
  public:
@@ -55,6 +63,10 @@ class Vcpu {
   // (pinned while the vCPU exists).
   const FrameRange& memory() const { return memory_; }
   Pfn run_page() const { return run_page_; }
+
+  // Its last exit, from EL2's own registers. Touched only by the CPU that it is
+  // loaded on.
+  GuestExit exit;
 
  private:
   friend class VmTable;

@@ -95,6 +95,10 @@ inline void TlbiIpas2e1is(Ipa ipa, Level level_hint) {
   aarch64::TlbiIpas2e1is(ipa.value(),
                          aarch64::This().machine.ttl ? level_hint.value() : -1);
 }
+inline void TlbiIpas2e1(Ipa ipa, Level level_hint) {
+  aarch64::TlbiIpas2e1(ipa.value(),
+                       aarch64::This().machine.ttl ? level_hint.value() : -1);
+}
 inline void TlbiRipas2e1is(Ipa start, uint64_t size) {
   aarch64::TlbiRipas2e1is(start.value(), size);
 }

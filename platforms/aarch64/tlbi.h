@@ -33,6 +33,12 @@ inline void TlbiIpas2e1is(uint64_t ipa, int level_hint) {
   asm volatile("tlbi ipas2e1is, %0" : : "r"(operand) : "memory");
 }
 
+inline void TlbiIpas2e1(uint64_t ipa, int level_hint) {
+  const uint64_t operand =
+      TlbiPageOperand(ipa & ((uint64_t{1} << 52) - 1), level_hint);
+  asm volatile("tlbi ipas2e1, %0" : : "r"(operand) : "memory");
+}
+
 // One TLBI RIPAS2E1IS covers (NUM + 1) * 2^(5 * SCALE + 1) pages from BaseADDR
 // (C5.5, FEAT_TLBIRANGE).
 constexpr uint64_t RangePages(unsigned scale, unsigned num) {

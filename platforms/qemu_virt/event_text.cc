@@ -11,7 +11,7 @@
 namespace holdfast::qemu_virt {
 namespace {
 
-using mem_protect::FaultAction;
+using hyp::HostAbortAction;
 
 void AddCallName(LineBuffer& line, uint64_t id) {
   const hyp::Call* const call = hyp::FindCall(id);
@@ -27,7 +27,7 @@ void AddCallName(LineBuffer& line, uint64_t id) {
 void AddCall(LineBuffer& line, const Event& event) {
   AddCallName(line, event.a);
   const hyp::Call* const call = hyp::FindCall(event.a);
-  const unsigned arguments = call != nullptr ? call->arguments : 2;
+  const unsigned arguments = call != nullptr ? call->arguments() : 2;
   line.Add("(");
   if (arguments > 0) line.Add(Hex(event.b));
   if (arguments > 1) {
@@ -85,8 +85,9 @@ void AddAbort(LineBuffer& line, const Event& event) {
   line.Add(Hex(event.a));
   line.Add(", ");
   line.Add(FaultStatusName(EsrEl2::FaultStatus::Get(event.b)));
-  line.Add(event.c == static_cast<uint64_t>(FaultAction::kRetry) ? ": mapped"
-                                                                 : ": refused");
+  line.Add(event.c == static_cast<uint64_t>(HostAbortAction::kRetry)
+               ? ": mapped"
+               : ": refused");
 }
 
 const char* PageStateText(uint64_t state) {
@@ -196,6 +197,23 @@ void AddEvent(LineBuffer& line, const Event& event) {
       line.Add(Hex(event.a));
       line.Add(": ");
       line.Add(VmStateText(event.b));
+      return;
+    case EventKind::kGuestCall:
+      line.Add("VM ");
+      line.Add(Hex(event.c));
+      line.Add(" calls ");
+      line.Add(Hex(event.a));
+      line.Add("(");
+      line.Add(Hex(event.b));
+      line.Add(")");
+      return;
+    case EventKind::kGuestAbort:
+      line.Add("VM ");
+      line.Add(Hex(event.c));
+      line.Add(" stopped at ipa ");
+      line.Add(Hex(event.a));
+      line.Add(", ");
+      line.Add(FaultStatusName(aarch64::EsrEl2::FaultStatus::Get(event.b)));
       return;
     case EventKind::kVcpu:
       line.Add("vCPU ");

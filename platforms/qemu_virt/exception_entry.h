@@ -57,6 +57,20 @@ constexpr uint64_t HandlerPstate(uint64_t spsr, uint64_t sctlr,
   return pstate;
 }
 
+// The class at EL1 of an abort that EL2 took as `esr`.
+constexpr aarch64::ExceptionClass AbortClass(uint64_t esr, uint64_t spsr) {
+  using aarch64::EsrEl2;
+  using aarch64::ExceptionClass;
+  const bool data = EsrEl2::Ec::Get(esr) ==
+                    static_cast<uint64_t>(ExceptionClass::kDataAbortLower);
+  if (IsFromEl0(spsr)) {
+    return data ? ExceptionClass::kDataAbortLower
+                : ExceptionClass::kInstructionAbortLower;
+  }
+  return data ? ExceptionClass::kDataAbortSame
+              : ExceptionClass::kInstructionAbortSame;
+}
+
 // ESR_EL1 of a synchronous external abort, for an access that EL2 took as
 // `esr`, an instruction or data abort from a lower EL. Of EL2's syndrome
 // remains what describes the access; FnV says if FAR is any good. IL is 1 for
@@ -64,21 +78,27 @@ constexpr uint64_t HandlerPstate(uint64_t spsr, uint64_t sctlr,
 constexpr uint64_t ExternalAbortSyndrome(uint64_t esr, uint64_t spsr) {
   using aarch64::EsrEl2;
   using aarch64::ExceptionClass;
-  const bool data = EsrEl2::Ec::Get(esr) ==
-                    static_cast<uint64_t>(ExceptionClass::kDataAbortLower);
-  ExceptionClass ec = data ? ExceptionClass::kDataAbortLower
-                           : ExceptionClass::kInstructionAbortLower;
-  if (!IsFromEl0(spsr)) {
-    ec = data ? ExceptionClass::kDataAbortSame
-              : ExceptionClass::kInstructionAbortSame;
-  }
   // Fault status 0b010000: synchronous external abort, not on a walk.
   constexpr uint64_t kExternalAbort = 0x10;
-  uint64_t syndrome = EsrEl2::Ec::Put(static_cast<uint64_t>(ec)) | EsrEl2::kIl |
-                      EsrEl2::FaultStatus::Put(kExternalAbort) |
-                      (esr & EsrEl2::kFnv);
-  if (data) syndrome |= esr & (EsrEl2::kWnr | EsrEl2::kCm);
+  uint64_t syndrome =
+      EsrEl2::Ec::Put(static_cast<uint64_t>(AbortClass(esr, spsr))) |
+      EsrEl2::kIl | EsrEl2::FaultStatus::Put(kExternalAbort) |
+      (esr & EsrEl2::kFnv);
+  if (EsrEl2::Ec::Get(esr) ==
+      static_cast<uint64_t>(ExceptionClass::kDataAbortLower)) {
+    syndrome |= esr & (EsrEl2::kWnr | EsrEl2::kCm);
+  }
   return syndrome;
+}
+
+// ESR_EL1 of the abort as it was, for hosts that know this hypervisor: a fault
+// status of stage 2's with S1PTW set, which hardware never shows EL1.
+constexpr uint64_t Stage2FaultSyndrome(uint64_t esr, uint64_t spsr) {
+  using aarch64::EsrEl2;
+  constexpr uint64_t kEc = EsrEl2::Ec::Put(0x3f);
+  return (esr & ~kEc) |
+         EsrEl2::Ec::Put(static_cast<uint64_t>(AbortClass(esr, spsr))) |
+         EsrEl2::kS1ptw;
 }
 
 // ESR_EL1 of an undefined instruction.

@@ -42,6 +42,11 @@ void InjectExternalAbort(uint64_t esr, uint64_t far) {
   TakeAtEl1(ExternalAbortSyndrome(esr, SpsrEl2::Read()));
 }
 
+void InjectStage2Fault(uint64_t esr, uint64_t far) {
+  FarEl1::Write(far);
+  TakeAtEl1(Stage2FaultSyndrome(esr, SpsrEl2::Read()));
+}
+
 void InjectUndefined() { TakeAtEl1(UndefinedSyndrome()); }
 
 }  // namespace holdfast::qemu_virt

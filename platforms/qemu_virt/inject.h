@@ -13,6 +13,9 @@ namespace holdfast::qemu_virt {
 // instruction or data abort from a lower EL.
 void InjectExternalAbort(uint64_t esr, uint64_t far);
 
+// The same abort as EL2 took it, marked by S1PTW, which no EL1 sees otherwise.
+void InjectStage2Fault(uint64_t esr, uint64_t far);
+
 // An undefined instruction: for whatever traps and EL2 does not provide.
 void InjectUndefined();
 

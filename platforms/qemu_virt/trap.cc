@@ -17,7 +17,6 @@ using aarch64::EsrEl2;
 using aarch64::ExceptionClass;
 using aarch64::FarEl2;
 using aarch64::HpfarEl2;
-using mem_protect::FaultAction;
 using mem_protect::FaultKind;
 
 namespace {
@@ -67,9 +66,16 @@ void HandleAbort(BoardCpu& cpu, TrapFrame& frame, uint64_t esr) {
       HandleRedistributor(frame, esr, abort.ipa->value() | (far & 0xfff))) {
     return;
   }
-  if (cpu.board->hypervisor->HandleHostAbort(abort) == FaultAction::kRetry)
-    return;
-  InjectExternalAbort(esr, far);
+  switch (cpu.board->hypervisor->HandleHostAbort(abort)) {
+    case hyp::HostAbortAction::kRetry:
+      return;
+    case hyp::HostAbortAction::kInjectExternal:
+      InjectExternalAbort(esr, far);
+      return;
+    case hyp::HostAbortAction::kInjectTranslation:
+      InjectStage2Fault(esr, far);
+      return;
+  }
 }
 
 }  // namespace

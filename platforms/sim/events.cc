@@ -23,6 +23,8 @@ const char* EventTypeName(EventType type) {
       return "isb";
     case EventType::kTlbiIpas2e1is:
       return "tlbi-ipas2e1is";
+    case EventType::kTlbiIpas2e1:
+      return "tlbi ipas2e1";
     case EventType::kTlbiRipas2e1is:
       return "tlbi-ripas2e1is";
     case EventType::kTlbiVmalle1is:
@@ -81,6 +83,7 @@ std::string ToString(const Event& event) {
     case EventType::kTlbiAlle1is:
     case EventType::kIcIallu:
       return head;
+    case EventType::kTlbiIpas2e1:
     case EventType::kTlbiIpas2e1is:
       if (event.c == ~uint64_t{0}) {
         return absl::StrFormat("%s vmid %d ipa %#x", head, event.a, event.b);

@@ -20,6 +20,7 @@ enum class EventType : uint8_t {
   kDsbNsh,          //
   kIsb,             //
   kTlbiIpas2e1is,   // a: VMID             b: IPA           c: level hint or ~0
+  kTlbiIpas2e1,     // same, of this CPU only
   kTlbiRipas2e1is,  // a: VMID             b: IPA           c: size in bytes
   kTlbiVmalle1is,   // a: VMID
   kTlbiVmalle1,     // a: VMID

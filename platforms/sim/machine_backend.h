@@ -140,6 +140,9 @@ inline void LeaveStage2Context() {
 inline void TlbiIpas2e1is(Ipa ipa, Level level_hint) {
   sim::Tlbi(sim::TlbiKind::kIpas2e1is, ipa.value(), 0, level_hint.value());
 }
+inline void TlbiIpas2e1(Ipa ipa, Level level_hint) {
+  sim::Tlbi(sim::TlbiKind::kIpas2e1, ipa.value(), 0, level_hint.value());
+}
 inline void TlbiRipas2e1is(Ipa start, uint64_t size) {
   sim::Tlbi(sim::TlbiKind::kRipas2e1is, start.value(), size, -1);
 }

@@ -26,6 +26,7 @@ bool Same(const Stage2Context& a, const Stage2Context& b) {
 bool NeedsContext(TlbiKind kind) {
   switch (kind) {
     case TlbiKind::kIpas2e1is:
+    case TlbiKind::kIpas2e1:
     case TlbiKind::kRipas2e1is:
     case TlbiKind::kVmalle1is:
     case TlbiKind::kVmalle1:
@@ -43,6 +44,8 @@ EventType EventOf(TlbiKind kind) {
   switch (kind) {
     case TlbiKind::kIpas2e1is:
       return EventType::kTlbiIpas2e1is;
+    case TlbiKind::kIpas2e1:
+      return EventType::kTlbiIpas2e1;
     case TlbiKind::kRipas2e1is:
       return EventType::kTlbiRipas2e1is;
     case TlbiKind::kVmalle1is:
@@ -414,15 +417,17 @@ void Model::Tlbi(unsigned cpu, TlbiKind kind, uint64_t address, uint64_t size,
                  int level) {
   CpuState& state = cpus_[cpu];
   const Vmid vmid = state.context.has_value() ? state.context->vmid : Vmid(0);
-  const bool by_ipa =
-      kind == TlbiKind::kIpas2e1is || kind == TlbiKind::kRipas2e1is;
+  const bool by_ipa = kind == TlbiKind::kIpas2e1is ||
+                      kind == TlbiKind::kIpas2e1 ||
+                      kind == TlbiKind::kRipas2e1is;
+  const bool local = kind == TlbiKind::kIpas2e1 || kind == TlbiKind::kVmalle1;
   const uint64_t page = uint64_t{1} << config_.page_shift;
   const uint64_t operand =
       kind == TlbiKind::kRipas2e1is
           ? size
           : static_cast<uint64_t>(static_cast<int64_t>(level));
   Record(cpu, EventOf(kind), vmid.value(), address, operand);
-  (kind == TlbiKind::kVmalle1 ? state.local_tlbi : state.broadcast_tlbi) = true;
+  (local ? state.local_tlbi : state.broadcast_tlbi) = true;
 
   if (NeedsContext(kind) && !state.context.has_value()) {
     Report(cpu, ViolationKind::kNoContext,
@@ -434,7 +439,7 @@ void Model::Tlbi(unsigned cpu, TlbiKind kind, uint64_t address, uint64_t size,
     const uint64_t limit = uint64_t{1} << (64 - (state.context->vtcr & 0x3f));
     // 2^21 pages: FEAT_TLBIRANGE's largest, SCALE 3 and NUM 31 (D8.17.5).
     const bool range_ok =
-        kind == TlbiKind::kIpas2e1is ||
+        kind != TlbiKind::kRipas2e1is ||
         (config_.range_tlbi && size != 0 && size % page == 0 &&
          size / page <= uint64_t{1} << 21);
     if (address % page != 0 || address >= limit || bytes > limit - address ||
@@ -445,7 +450,7 @@ void Model::Tlbi(unsigned cpu, TlbiKind kind, uint64_t address, uint64_t size,
                           EventTypeName(EventOf(kind)), address, bytes, level));
       return;
     }
-    tlb_.InvalidateIpa(cpu, vmid, Ipa(address), bytes, level);
+    tlb_.InvalidateIpa(cpu, vmid, Ipa(address), bytes, level, !local);
     return;
   }
   switch (kind) {
@@ -464,6 +469,7 @@ void Model::Tlbi(unsigned cpu, TlbiKind kind, uint64_t address, uint64_t size,
       state.full_tlbis.emplace_back(std::nullopt, tlb_.Tick());
       return;
     case TlbiKind::kIpas2e1is:
+    case TlbiKind::kIpas2e1:
     case TlbiKind::kRipas2e1is:
     case TlbiKind::kVale2is:
     case TlbiKind::kVae2is:
@@ -479,14 +485,15 @@ void Model::LockAcquired(unsigned cpu, const void* lock) {
   lock_owner_[lock] = cpu;
 }
 
-// What the live table says about a stale translation's range is the same, with
-// the same rights or more: nobody gains by it.
+// What the live table says about a stale translation's range is the same
+// memory: no page has changed hands. Rights that were taken away may linger,
+// until who took them flushes the VMID.
 bool Model::Harmless(const Stage2Root& root, const StaleEntry& stale) const {
   if (stale.is_walk_cache()) return false;
   const WalkResult walk = Walk(ram_, root.format, root.context.root, stale.ipa);
   return walk.translation.has_value() &&
          walk.translation->level == stale.level &&
-         walk.translation->leaf.Covers(stale.entry);
+         walk.translation->leaf.SameMemory(stale.entry);
 }
 
 void Model::LockReleased(unsigned cpu, const void* lock) {

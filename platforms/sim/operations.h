@@ -12,6 +12,7 @@ enum class BarrierKind : uint8_t { kDsbIshst, kDsbIsh, kDsbNsh, kIsb };
 
 enum class TlbiKind : uint8_t {
   kIpas2e1is,
+  kIpas2e1,
   kRipas2e1is,
   kVmalle1is,
   kVmalle1,

@@ -156,7 +156,7 @@ void StaleTlb::Invalidate(Record& record, unsigned cpu, bool stage2,
 }
 
 void StaleTlb::InvalidateIpa(unsigned cpu, Vmid vmid, Ipa ipa, uint64_t size,
-                             int level_hint) {
+                             int level_hint, bool broadcast) {
   const auto found = vmids_.find(vmid.value());
   if (found == vmids_.end()) return;
   for (auto& [key, record] : found->second) {
@@ -169,8 +169,7 @@ void StaleTlb::InvalidateIpa(unsigned cpu, Vmid vmid, Ipa ipa, uint64_t size,
                                 : stale.level != level_hint)
         continue;
     }
-    Invalidate(record, cpu, /*stage2=*/true, /*combined=*/false,
-               /*broadcast=*/true);
+    Invalidate(record, cpu, /*stage2=*/true, /*combined=*/false, broadcast);
   }
 }
 

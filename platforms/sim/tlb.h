@@ -77,7 +77,7 @@ class StaleTlb {
 
   // TLBI by `cpu`.
   void InvalidateIpa(unsigned cpu, Vmid vmid, Ipa ipa, uint64_t size,
-                     int level_hint);
+                     int level_hint, bool broadcast);
   void InvalidateStage1(unsigned cpu, Vmid vmid, bool broadcast);
   void InvalidateVmid(unsigned cpu, Vmid vmid);
   void InvalidateAll(unsigned cpu);

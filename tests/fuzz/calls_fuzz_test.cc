@@ -74,7 +74,7 @@ void Run(Bytes bytes) {
     if (what < 0xe0) {
       const hyp::Call& call = hyp::kCalls[what % hyp::kCalls.size()];
       uint64_t x[5] = {};
-      for (unsigned i = 0; i < call.arguments; ++i)
+      for (unsigned i = 0; i < call.arguments(); ++i)
         x[i] = Argument(bytes, pool, results);
       const Reply reply = world.Call(call.id, x[0], x[1], x[2], x[3], x[4]);
       if (reply.x0 != 0) std::abort();

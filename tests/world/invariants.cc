@@ -165,7 +165,7 @@ std::string Board::BrokenInvariants() {
     std::vector<Entry> entries;
     std::set<uint64_t> tables;
     stage2(vm->stage2.context()).ReadAll(&entries, &wrong, &tables);
-    uint64_t leaves = 0;
+    uint64_t mapped = 0;
     for (const Entry& entry : entries) {
       if ((entry.raw & 1) == 0) {
         if (entry.raw >> 60 != 3) {
@@ -176,15 +176,29 @@ std::string Board::BrokenInvariants() {
         }
         continue;
       }
-      ++leaves;
-      guest_leaves[AddressIn(entry.raw) / kPageSize].push_back(
-          {handle.value(), entry.address / kPageSize,
-           static_cast<PageState>(entry.raw >> 55 & 3)});
+      const auto state = static_cast<PageState>(entry.raw >> 55 & 3);
+      const uint64_t pages = uint64_t{1} << (3 - entry.level) * kIndexBits;
+      for (uint64_t page = 0; page < pages; ++page) {
+        guest_leaves[AddressIn(entry.raw) / kPageSize + page].push_back(
+            {handle.value(), entry.address / kPageSize + page, state});
+      }
+      mapped += pages;
+      // What a guest owns is mapped page by page, with all rights; what it
+      // borrows is never its own.
+      const bool rwx = (entry.raw >> 6 & 3) == 3 && (entry.raw >> 53 & 3) == 0;
+      if (vm->is_protected()
+              ? entry.level != 3 || !rwx || state == PageState::kSharedBorrowed
+              : state != PageState::kSharedBorrowed) {
+        wrong.push_back(absl::StrFormat(
+            "VM %#x (%s): leaf %#x at %#x, level %d", handle.value(),
+            vm->is_protected() ? "protected" : "non-protected", entry.raw,
+            entry.address, entry.level));
+      }
     }
-    if (leaves != vm->guest_pages) {
+    if (mapped != vm->guest_pages) {
       wrong.push_back(
-          absl::StrFormat("VM %#x: its table has %u leaves, it counts %u",
-                          handle.value(), leaves, vm->guest_pages));
+          absl::StrFormat("VM %#x: its table maps %u pages, it counts %u",
+                          handle.value(), mapped, vm->guest_pages));
     }
     if (tables.size() + vm->stage2.stock.free() != vm->stock_frames) {
       wrong.push_back(absl::StrFormat(
@@ -262,6 +276,30 @@ std::string Board::BrokenInvariants() {
           }
           if (leaf.state != PageState::kOwned)
             complain(pfn, record, "the guest does not own it");
+        }
+      } else if (record.host() == PageState::kSharedOwned &&
+                 record.hyp() == PageState::kNoPage) {
+        // Shared with guests, each of which borrows it; or with the secure
+        // world, and nobody counts.
+        if (!zero_or_leaf)
+          complain(pfn, record,
+                   absl::StrFormat("host entry is %#x", entry.raw));
+        if (at_hyp) complain(pfn, record, "EL2 maps it");
+        if (guests != record.count()) {
+          complain(pfn, record, absl::StrFormat("%u leaves map it", guests));
+        }
+      } else if (record.host() == PageState::kSharedBorrowed &&
+                 record.hyp() == PageState::kNoPage) {
+        if (!host_leaf)
+          complain(pfn, record,
+                   absl::StrFormat("host entry is %#x", entry.raw));
+        if (at_hyp) complain(pfn, record, "EL2 maps it");
+        if (record.count() != 0) complain(pfn, record, "somebody counts on it");
+        if (guests != 1 ||
+            leaves->second.front().state != PageState::kSharedOwned) {
+          complain(pfn, record,
+                   absl::StrFormat(
+                       "borrowed from a guest, but %u leaves map it", guests));
         }
       } else {
         complain(pfn, record, "no legal combination of states");

@@ -54,8 +54,8 @@ auto Retried(hyp::Hypervisor& hv, Access access) -> decltype(access()) {
   auto result = sim::Retry(
       access,
       [&](const sim::Fault& fault) {
-        refused = hv.HandleHostAbort(HostAbortOf(fault)) ==
-                  mem_protect::FaultAction::kInject;
+        refused = hv.HandleHostAbort(HostAbortOf(fault)) !=
+                  hyp::HostAbortAction::kRetry;
         return !refused;
       },
       /*limit=*/1000);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The fault registers of a guest's exit as values.
+//
+//   ESR_EL2     31:26 EC, 25 IL, 24:0 ISS          (Arm ARM D19.2.37)
+//   ISS, abort  24 ISV, 6 WnR, 5:0 DFSC / IFSC
+//   HPFAR_EL2   43:4 FIPA = IPA[51:12]             (D19.2.58)
+#ifndef HOLDFAST_HYP_SYNDROME_H_
+#define HOLDFAST_HYP_SYNDROME_H_
+
+#include <cstdint>
+
+#include "base/addr.h"
+#include "vm_table/vm.h"
+
+namespace holdfast::hyp {
+
+inline constexpr uint64_t kEcHvc64 = 0x16;
+inline constexpr uint64_t kEcInstructionAbortLower = 0x20;
+inline constexpr uint64_t kEcDataAbortLower = 0x24;
+
+inline constexpr uint64_t kEsrIl = uint64_t{1} << 25;
+inline constexpr uint64_t kEsrWnr = uint64_t{1} << 6;
+inline constexpr uint64_t kEsrS1ptw = uint64_t{1} << 7;
+inline constexpr uint64_t kFaultTranslationLevel3 = 0x07;
+
+constexpr uint64_t ExceptionClassOf(uint64_t esr) { return esr >> 26 & 0x3f; }
+constexpr uint64_t EsrOf(uint64_t ec, uint64_t iss) {
+  return ec << 26 | kEsrIl | iss;
+}
+
+// An instruction or data abort of a lower EL, by a translation fault of any
+// level (0b0001LL; level -1: 0b101011).
+constexpr bool IsTranslationAbort(uint64_t esr) {
+  const uint64_t ec = ExceptionClassOf(esr);
+  if (ec != kEcInstructionAbortLower && ec != kEcDataAbortLower) return false;
+  const uint64_t status = esr & 0x3f;
+  return status >> 2 == 1 || status == 0x2b;
+}
+
+// The page of the IPA that faulted. (FIPA's unit is 4 KiB, whatever the
+// granule.)
+constexpr Ipa FaultPage(const vm_table::GuestExit& exit) {
+  return Ipa((exit.hpfar >> 4 & ((uint64_t{1} << 40) - 1)) << 12)
+      .AlignDown(kPageSize);
+}
+constexpr uint64_t HpfarOf(Ipa ipa) { return ipa.value() >> 12 << 4; }
+
+}  // namespace holdfast::hyp
+
+#endif  // HOLDFAST_HYP_SYNDROME_H_
