@@ -9,7 +9,8 @@ namespace holdfast {
 
 struct CpuFeatures {
   // ID_AA64MMFR0_EL1.PARange in bits (32..52), cut to what the granule can
-  // address: 48, or 52 with the 64 KiB granule. The host's stage 2 is as wide.
+  // address: 48, or 52 with the 64 KiB granule. The host's stage 2 is as wide,
+  // and so is EL2's stage 1: 48 at most for a hypervisor to start.
   unsigned pa_bits = 40;
   bool fwb = false;     // FEAT_S2FWB: stage 2 overrides stage 1's cacheability
   bool xnx = false;     // FEAT_XNX: execute permission by exception level

@@ -171,7 +171,8 @@ class World {
     while (at.value() < uint64_t{1} << 48) {
       SpinlockHolder hold(table_.lock);
       TlbBatch<G> batch(table_);
-      table_.Prune(at, 128, &at, batch);
+      uint32_t budget = 256;
+      table_.Prune(at, &budget, &at, batch);
       static_cast<void>(batch.Complete());
     }
   }

@@ -6,6 +6,7 @@
 #ifndef HOLDFAST_HYP_HYPERVISOR_H_
 #define HOLDFAST_HYP_HYPERVISOR_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -19,8 +20,11 @@
 
 namespace holdfast::hyp {
 
-// Page steps one call may do (design: EL2 is not preemptible).
-inline constexpr uint32_t kBudget = 512;
+// Page steps one call may do, since EL2 is not preemptible: as many as zero
+// 2 MiB, but of small pages no more than 512, and of large ones no fewer than
+// 16.
+inline constexpr uint32_t kBudget = std::clamp<uint32_t>(
+    static_cast<uint32_t>((uint64_t{2} << 20) / kPageSize), 16, 512);
 
 // A host's registers x0..x3 as a trap found them, and x4, x5 that calls read.
 // The dispatcher writes x0..x3; the platform saves and restores the rest.

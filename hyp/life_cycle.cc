@@ -24,10 +24,18 @@ using vm_table::Vcpu;
 using vm_table::Vm;
 using vm_table::VmRef;
 
-// Frames that are EL2's again lose what they held before the host sees them.
-void GiveBack(MemProtect& mem, const FrameRange& range) {
+// What giving a vCPU back takes besides zeroing its frames: two invalidations
+// of EL2's own TLB and one of the host's.
+constexpr uint32_t kStepsOfAVcpu = 4;
+
+void Zero(const FrameRange& range) {
   for (uint64_t i = 0; i < range.count; ++i)
     machine::ZeroPage((range.first + i).address());
+}
+
+// Frames that are EL2's again lose what they held before the host sees them.
+void GiveBack(MemProtect& mem, const FrameRange& range) {
+  Zero(range);
   HOLDFAST_CHECK(mem.HypDonateHost(range).has_value());
 }
 
@@ -121,11 +129,7 @@ CallResult Calls::InitVm(Hypervisor& hv, const Args& args) {
   if (Status status = hv.mem_.DonateHyp(ranges); !status.has_value()) {
     return refuse(status.error());
   }
-  for (const FrameRange& range : ranges) {
-    for (uint64_t i = 0; i < range.count; ++i) {
-      machine::ZeroPage((range.first + i).address());
-    }
-  }
+  for (const FrameRange& range : ranges) Zero(range);
   Vm* vm = new (machine::PhysToVirt(memory->start()))
       Vm({*handle, (flags & HF_VM_PROTECTED) != 0, vcpu_count, *memory, *root});
   vm->stage2.Init(vm_table::VmTable::VmidOf(*handle), shape, hv.mem_.features(),
@@ -157,9 +161,7 @@ CallResult Calls::InitVcpu(Hypervisor& hv, const Args& args) {
       !status.has_value()) {
     return ResultOf(status);
   }
-  for (uint64_t i = 0; i < memory->count; ++i) {
-    machine::ZeroPage((memory->first + i).address());
-  }
+  Zero(*memory);
   Vcpu* vcpu = new (machine::PhysToVirt(memory->start()))
       Vcpu(*vm, static_cast<uint32_t>(index), *memory, *run_page);
   hv.vms_.PublishVcpu(*vcpu);
@@ -185,9 +187,7 @@ CallResult Calls::TopupVm(Hypervisor& hv, const Args& args) {
   if (!range.has_value()) return Failed(Errno::kEinval);
   if (Status status = hv.mem_.DonateHyp({&*range, 1}); !status.has_value())
     return ResultOf(status);
-  for (uint64_t i = 0; i < range->count; ++i) {
-    machine::ZeroPage((range->first + i).address());
-  }
+  Zero(*range);
   SpinlockHolder hold((*vm)->stage2.lock);
   for (uint64_t i = 0; i < range->count; ++i) {
     (*vm)->stage2.stock.Push((range->first + i).address());
@@ -226,11 +226,7 @@ CallResult Calls::DrainVm(Hypervisor& hv, const Args& args) {
     if (vm.guest_pages != 0) return Failed(Errno::kEbusy, vm.guest_pages);
     if (vm.stage2.InRange(vm.drain_cursor, kPageSize)) {
       pgtable::TlbBatch<MemProtect::Granule> batch(vm.stage2);
-      // It looks into as many tables as the budget says, but each may free
-      // those above it too: more than the budget in all.
-      const uint32_t freed =
-          vm.stage2.Prune(vm.drain_cursor, budget, &vm.drain_cursor, batch);
-      budget -= std::min(budget, freed);
+      vm.stage2.Prune(vm.drain_cursor, &budget, &vm.drain_cursor, batch);
       static_cast<void>(batch.Complete());
     }
   }
@@ -257,6 +253,8 @@ CallResult Calls::DrainVm(Hypervisor& hv, const Args& args) {
     vcpu->~Vcpu();
     GiveBack(hv.mem_, memory);
     returned += memory.count;
+    budget -= std::min<uint32_t>(
+        budget, static_cast<uint32_t>(memory.count) + kStepsOfAVcpu);
   }
   SpinlockHolder table_hold(hv.vms_.lock);
   SpinlockHolder vm_hold(vm.stage2.lock);

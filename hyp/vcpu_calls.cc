@@ -34,9 +34,9 @@ CallResult Calls::VcpuPut(Hypervisor& hv, const Args&) {
   return {};
 }
 
-// C: it stopped at a stage-2 translation fault (EINVAL); MemProtect::IsPoisoned.
-// The address is EL2's own record of that fault, never the host's: it learns
-// nothing of any other gfn.
+// C: it stopped at a stage-2 translation fault (EINVAL);
+// MemProtect::IsPoisoned. The address is EL2's own record of that fault, never
+// the host's: it learns nothing of any other gfn.
 CallResult Calls::VcpuInPoisonFault(Hypervisor& hv, const Args&) {
   vm_table::Vcpu& vcpu = *hv.ThisCpu().loaded;
   if (!IsTranslationAbort(vcpu.exit.esr)) return Failed(Errno::kEinval);

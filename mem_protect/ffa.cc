@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Between host and the secure world, on behalf of an FF-A proxy. The secure
-// world's part is kept nowhere but in the host's state: shared, and with none of
-// the two that EL2 keeps states of.
+// world's part is kept nowhere but in the host's state: shared, and with none
+// of the two that EL2 keeps states of.
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {

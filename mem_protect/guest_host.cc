@@ -23,8 +23,7 @@ Status MemProtect::GuestShareHost(Vm& vm, uint64_t ipa) {
   // stays; the host's entry is an annotation, so it needs no table.
   const FrameRange page{Pfn::Of(mapped.page), 1};
   HOLDFAST_CHECK(Record(page.first).host() == PageState::kNoPage);
-  vm.stage2.SetSoftwareAt(at,
-                          static_cast<unsigned>(PageState::kSharedOwned));
+  vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(PageState::kSharedOwned));
   MapForHost(page);
   SetHost(page.first, PageState::kSharedBorrowed);
   machine::ThisCpu().events.Record(EventKind::kGuestLeaf,
@@ -46,11 +45,10 @@ Status MemProtect::GuestUnshareHost(Vm& vm, uint64_t ipa) {
   const FrameRange page{Pfn::Of(mapped.page), 1};
   HOLDFAST_CHECK(Record(page.first).host() == PageState::kSharedBorrowed);
   Reservation none = *host_.stock.Reserve(0);  // a page leaf is there
-  const Vacated vacated =
-      TakeFromHost(page,
-                   pgtable::Annotation::HostDonationToGuest(
-                       vm.handle(), Gfn::Of(at.ipa())),
-                   none);
+  const Vacated vacated = TakeFromHost(
+      page,
+      pgtable::Annotation::HostDonationToGuest(vm.handle(), Gfn::Of(at.ipa())),
+      none);
   HOLDFAST_CHECK(vacated.frames().start() == mapped.page);
   vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(PageState::kOwned));
   machine::ThisCpu().events.Record(EventKind::kGuestLeaf,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Between host and non-protected guest: the host lends pages and keeps them, and
-// tunes what the guest may do with them.
+// Between host and non-protected guest: the host lends pages and keeps them,
+// and tunes what the guest may do with them.
 #include <optional>
 #include <utility>
 
@@ -80,8 +80,8 @@ Status MemProtect::ShareGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
   // Validate.
   HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, pages));
   HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
-  // A table is there only as long as it holds something: for a block, one at its
-  // place will not do even if its first entry is empty.
+  // A table is there only as long as it holds something: for a block, one at
+  // its place will not do even if its first entry is empty.
   if (at.level() > LevelOf(pages) ||
       !GuestEntry::Of(at.pte(), at.level()).IsAbsent()) {
     return Error(Errno::kEperm);

@@ -100,12 +100,11 @@ Result<MemProtect::Reservation> MemProtect::ReserveHostTables(
 // Mappings of MMIO carry no state and come back by faults, so their tables are
 // the reserve of last resort. RAM is never unmapped: annotations would be lost.
 void MemProtect::RecycleMmio() {
+  HostBatch batch(host_);
   for (const Region& region : map_.regions()) {
-    if (region.IsRam()) continue;
-    HostBatch batch(host_);
-    host_.Unmap(IpaOf(region.base), region.size, batch);
-    static_cast<void>(batch.Complete());
+    if (!region.IsRam()) host_.Unmap(IpaOf(region.base), region.size, batch);
   }
+  static_cast<void>(batch.Complete());
 }
 
 // Commit: the pages are no longer the host's, in state and in every TLB.

@@ -81,6 +81,9 @@ Status MemProtect::OwnAtBoot(const FrameRange& range) {
 }
 
 Status MemProtect::Init(const Config& config) {
+  // EL2 maps at identity, so its stage 1 must reach all of it.
+  if (!pgtable::HypBitsAllowed<Granule>(config.features.pa_bits))
+    return Error(Errno::kEinval);
   HOLDFAST_TRY(map_.Init(config.regions, config.features.pa_bits));
   features_ = config.features;
   carveout_ = config.carveout;

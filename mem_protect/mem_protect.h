@@ -81,8 +81,8 @@ class MemProtect {
 
   // Once, on one CPU, before the host runs. Maps the carve-out in EL2's stage
   // 1; the platform adds its image and devices through hyp_table(). EINVAL:
-  // MemoryMap::Init, or a range is not RAM or they overlap; ENOMEM: the
-  // carve-out is too small.
+  // a PA size EL2 cannot map, MemoryMap::Init, or a range is not RAM or they
+  // overlap; ENOMEM: the carve-out is too small.
   Status Init(const Config& config);
 
   const MemoryMap& map() const { return map_; }

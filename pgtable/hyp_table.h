@@ -27,14 +27,21 @@
 
 namespace holdfast::pgtable {
 
-// The level at which walks of a `va_bits` stage-1 input start (D8.2): one root
-// page, so as many levels as the bits take, at most four (CHECKed).
+// Levels that a `va_bits` stage-1 input takes from one root page (D8.2).
+template <class G>
+constexpr unsigned HypLevels(unsigned va_bits) {
+  return (va_bits - G::kPageShift + G::kIndexBits - 1) / G::kIndexBits;
+}
+// 48 bits are what TTBR0_EL2 can translate without FEAT_LVA and FEAT_LPA2.
+template <class G>
+constexpr bool HypBitsAllowed(unsigned va_bits) {
+  return va_bits > G::kPageShift && va_bits <= 48 && HypLevels<G>(va_bits) <= 4;
+}
+// The level at which walks start. The bits must be allowed (CHECKed).
 template <class G>
 constexpr Level HypStartLevel(unsigned va_bits) {
-  HOLDFAST_CHECK(va_bits > G::kPageShift && va_bits <= 48);
-  const unsigned levels =
-      (va_bits - G::kPageShift + G::kIndexBits - 1) / G::kIndexBits;
-  HOLDFAST_CHECK(levels <= 4);
+  HOLDFAST_CHECK(HypBitsAllowed<G>(va_bits));
+  const unsigned levels = HypLevels<G>(va_bits);
   return Level(static_cast<int8_t>(4 - levels));
 }
 

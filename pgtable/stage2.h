@@ -511,23 +511,26 @@ class Stage2 {
   // ---- Teardown ------------------------------------------------------------
 
   // Drops annotations, and tables that hold no valid leaf, from `from` (any
-  // number) on; a table with a valid leaf stays, with its valid leaves. Looks
-  // into at most `budget` tables (at least one); `*next` is where to go on, the
-  // end of the input range when all is done. The tables go to the stock as the
-  // batch completes; how many is returned.
-  uint32_t Prune(Ipa from, uint32_t budget, Ipa* next, TlbBatch<G>& batch)
+  // number) on; a table with a valid leaf stays, with its valid leaves. Takes
+  // one step of `*budget` for each table that it looks into and one for each
+  // that goes, and stops when there are none left (it looks into one at least);
+  // `*next` is where to go on, the end of the input range when all is done. The
+  // tables go to the stock as the batch completes; how many is returned.
+  uint32_t Prune(Ipa from, uint32_t* budget, Ipa* next, TlbBatch<G>& batch)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
     HOLDFAST_CHECK(&batch.table_ == this);
     uint32_t freed = 0;
+    uint32_t looked = 0;
     uint64_t at = from.value() & ~(G::kPageSize - 1);
     while (at < limit_) {
       Spot spot;
       tree_.Walk(at, spot);
       at = spot.level == Tree::kPages ? PruneLastLevel(spot, at, &freed, batch)
                                       : PruneUpper(spot, at, &freed, batch);
-      if (budget <= 1) break;
-      --budget;
+      ++looked;
+      if (looked + freed >= *budget) break;
     }
+    *budget -= looked + freed < *budget ? looked + freed : *budget;
     *next = Ipa(at < limit_ ? at : limit_);
     return freed;
   }

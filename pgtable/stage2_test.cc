@@ -342,7 +342,9 @@ TEST(Stage2Test, PruneFreesWhatHoldsNoLeafAndKeepsTheRest) {
     SpinlockHolder hold(t.table.lock);
     TlbBatch<G> batch(t.table);
     Ipa next(0);
-    freed += t.table.Prune(Ipa(at), 1, &next, batch);
+    uint32_t budget = 1;
+    freed += t.table.Prune(Ipa(at), &budget, &next, batch);
+    EXPECT_EQ(budget, 0u);
     EXPECT_GT(next.value(), at);
     at = next.value();
     static_cast<void>(batch.Complete());
@@ -362,10 +364,31 @@ TEST(Stage2Test, PruneOfAnEmptyTableIsShort) {
   SpinlockHolder hold(t.table.lock);
   TlbBatch<G> batch(t.table);
   Ipa next(0);
-  EXPECT_EQ(t.table.Prune(Ipa(0), 2, &next, batch), 0u);
+  uint32_t budget = 20;
+  EXPECT_EQ(t.table.Prune(Ipa(0), &budget, &next, batch), 0u);
+  EXPECT_EQ(budget, 18u) << "the two pages of the root";
   EXPECT_EQ(next, Ipa(uint64_t{1} << 40));
-  EXPECT_EQ(t.table.Prune(Ipa(~uint64_t{0}), 1, &next, batch), 0u);
+  EXPECT_EQ(t.table.Prune(Ipa(~uint64_t{0}), &budget, &next, batch), 0u);
+  EXPECT_EQ(budget, 18u);
   EXPECT_EQ(next, Ipa(uint64_t{1} << 40));
+  static_cast<void>(batch.Complete());
+}
+
+// Each table looked into is a step, and each that goes: those above it, too.
+TEST(Stage2Test, PruneCountsItsSteps) {
+  Table t(48);
+  for (uint64_t i = 0; i < 4; ++i)
+    t.AnnotatePage(i * 512 * k1G, Annotation::Poison());
+  SpinlockHolder hold(t.table.lock);
+  TlbBatch<G> batch(t.table);
+  Ipa next(0);
+  uint32_t budget = 5;
+  EXPECT_EQ(t.table.Prune(Ipa(0), &budget, &next, batch), 3u)
+      << "a look, three tables, a look at the holes behind";
+  EXPECT_EQ(budget, 0u);
+  budget = 100;
+  EXPECT_EQ(t.table.Prune(next, &budget, &next, batch), 9u);
+  EXPECT_EQ(budget, 100u - 9 - 6);
   static_cast<void>(batch.Complete());
 }
 
