@@ -96,6 +96,5 @@ check licences licences
 check shellcheck scripts
 check 'include arrows' arrows
 check 'no local paths' no_paths
-# By itself: it takes minutes, and some files still have something to mend.
-if [[ ${1:-} == --tidy ]]; then check clang-tidy tidy; fi
+check clang-tidy tidy
 exit "$failed"

@@ -51,7 +51,7 @@ struct StaleEntry {
   bool is_walk_cache() const { return entry.kind == Entry::Kind::kTable; }
   CpuMask cpus() const { return stage2_cpus | combined_cpus; }
 };
-std::string ToString(const StaleEntry& entry);
+std::string ToString(const StaleEntry& stale);
 
 class StaleTlb {
  public:
