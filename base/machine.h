@@ -2,8 +2,7 @@
 //
 // The machine facade: all that the libraries ask of the machine below them.
 // Nothing above platforms/ names a machine; Bazel picks one backend at link
-// time
-// (//base:machine), whose "machine_backend.h" defines every function below
+// time (//base:machine), whose "machine_backend.h" defines every function below
 // inline. docs/porting.md goes through it for those who write a backend.
 //
 // Terms follow the Arm ARM (DDI 0487): "completes" and "observes" as in B2.

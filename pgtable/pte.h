@@ -3,25 +3,34 @@
 // A translation table entry as a value. This is the one place that knows the
 // bits:
 //
+// clang-format off
 //   VMSAv8-64 descriptors (Arm ARM DDI 0487 D8.3.1, D8.3.2), no LPA2
-//   bits        field
-//   0           valid
-//   1           levels < 3: 1 table, 0 block (where BlockAllowed, else
-//   reserved)
-//               level 3:    1 page,  0 reserved
-//   47:shift    output address / next table          16, 64 KiB: from 14, 16
-//   15:12       PA 51:48, 64 KiB granule only
+//   bits      field
+//   0         valid
+//   1         levels < 3: 1 table, 0 block (where BlockAllowed, else reserved)
+//             level 3:    1 page,  0 reserved
+//   47:shift  output address / next table      (shift: 12; 16, 64 KiB: 14, 16)
+//   15:12     PA 51:48, 64 KiB granule only
 //
-//   stage-2 leaf (D8.4.3, D8.6.5)          EL2 stage-1 leaf, nVHE (D8.4.1,
-//   D8.6.2) 5:2    MemAttr                         4:2    AttrIndx: 0 normal, 4
-//   nGnRE 6, 7   S2AP: readable, writable        7:6    AP: 1 RW, 3 RO 9:8 SH:
-//   3 inner shareable           9:8    SH: 3 10     AF: always 1 10     AF:
-//   always 1 54:53  XN: 0 PX+UX, 1 UX, 2 none, 3 PX 54     XN 56:55  software:
-//   the guest's page state
+//   stage-2 leaf (D8.4.3, D8.6.5)
+//   5:2       MemAttr
+//   6, 7      S2AP: readable, writable
+//   9:8       SH: 3 inner shareable
+//   10        AF: always 1
+//   54:53     XN: 0 PX+UX, 1 UX, 2 none, 3 PX
+//   56:55     software: the guest's page state
+//
+//   EL2 stage-1 leaf, nVHE (D8.4.1, D8.6.2)
+//   4:2       AttrIndx: 0 normal, 4 device nGnRE
+//   7:6       AP: 1 RW, 3 RO
+//   9:8       SH: 3 inner shareable
+//   10        AF: always 1
+//   54        XN
 //
 //   table
-//   7:2    low six bits of the table's count
-//   58:51  high eight bits of it
+//   7:2       low six bits of the table's count
+//   58:51     high eight bits of it
+// clang-format on
 //
 //   invalid: 0 is "nothing"; anything else is an annotation (annotation.h).
 //

@@ -11,20 +11,26 @@
 // under `lock`; a Cursor, and what was read from the table, is worth nothing
 // after its release.
 //
+// clang-format off
 //   SpinlockHolder hold(table.lock);
 //   HOLDFAST_TRY_ASSIGN(auto cursor, table.Find(ipa));
 //   HOLDFAST_TRY_ASSIGN(auto pages,
-//   table.stock.Reserve(cursor.tables_missing())); TlbBatch<G> batch(table);
+//                       table.stock.Reserve(cursor.tables_missing()));
+//   TlbBatch<G> batch(table);
 //   table.AnnotateAt(cursor, annotation, pages, batch);
 //   FlushReceipt receipt = batch.Complete();
+// clang-format on
 //
 // Walkers in hardware run beside all of this. So (Arm ARM DDI 0487 D8.17.1):
+// clang-format off
 //   invalid -> valid    one store-release; a table is linked after it is filled
 //   valid -> invalid    one store; the batch invalidates before the lock is
-//   released valid -> valid      break (0), invalidate, make - unless only
-//   software bits or
-//                       counts differ, which hardware ignores: one plain store
+//                       released
+//   valid -> valid      break (0), invalidate, make - unless only software bits
+//                       or counts differ, which hardware ignores: one plain
+//                       store
 //   invalid -> invalid  one store
+// clang-format on
 // No LOCKED mark is stored in between: all who look at a table hold its lock.
 //
 // Unless a line says otherwise: addresses and sizes are in bytes and must be

@@ -105,8 +105,7 @@ void Model::Report(unsigned cpu, ViolationKind kind, const std::string& what) {
   Record(cpu, EventType::kViolation, static_cast<uint64_t>(kind));
 }
 
-// ---- Table stores
-// -------------------------------------------------------------
+// ---- Table stores -----------------------------------------------------------
 
 bool Model::Cacheable(const Stage2Format& format, const Entry& leaf) const {
   // D8.5.2: a descriptor whose access flag is 0 is not cached, unless hardware
@@ -342,8 +341,7 @@ void Model::Unlink(unsigned cpu, uint64_t stored_at, const Stage2Root& root,
   }
 }
 
-// ---- Barriers, TLBI, contexts
-// -------------------------------------------------
+// ---- Barriers, TLBI, contexts -----------------------------------------------
 
 bool Model::Barrier(unsigned cpu, BarrierKind kind) {
   Record(cpu, EventOf(kind));
@@ -477,8 +475,7 @@ void Model::Tlbi(unsigned cpu, TlbiKind kind, uint64_t address, uint64_t size,
   }
 }
 
-// ---- Locks
-// --------------------------------------------------------------------
+// ---- Locks ------------------------------------------------------------------
 
 void Model::LockAcquired(unsigned cpu, const void* lock) {
   Record(cpu, EventType::kLock, AddressOf(lock));
@@ -520,8 +517,7 @@ void Model::LockReleased(unsigned cpu, const void* lock) {
   }
 }
 
-// ---- Tables come and go
-// -------------------------------------------------------
+// ---- Tables come and go -----------------------------------------------------
 
 void Model::Stage2Created(unsigned cpu, const Stage2Context& context,
                           const void* lock) {
@@ -600,8 +596,7 @@ bool Model::PageOperation(unsigned cpu, EventType type, PhysAddr pa,
   return true;
 }
 
-// ---- Accesses
-// -----------------------------------------------------------------
+// ---- Accesses ---------------------------------------------------------------
 
 Outcome Model::ByTables(unsigned cpu, const Stage2Format& format, PhysAddr root,
                         Ipa ipa, AccessType type) {

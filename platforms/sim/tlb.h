@@ -6,11 +6,12 @@
 //
 // An entry gets here when its descriptor is overwritten. Each CPU may hold it
 // in two ways, and each must go:
-//   stage 2    IPA -> PA. TLBI by IPA, or of the whole VMID, removes it.
-//   combined   VA -> PA, made of both stages. TLBI VMALLE1(IS) or of the whole
-//   VMID
-//              removes it, but while the CPU still holds the stage-2 one it can
-//              be made again from that, so it must come second.
+// clang-format off
+//   stage 2   IPA -> PA. TLBI by IPA, or of the whole VMID, removes it.
+//   combined  VA -> PA, made of both stages. TLBI VMALLE1(IS) or of the whole
+//             VMID removes it, but while the CPU still holds the stage-2 one it
+//             can be made again from that, so it must come second.
+// clang-format on
 // A TLBI acts on an entry only if the store that made it stale has completed (a
 // DSB by the CPU that stored), and takes effect at a DSB of the CPU that issued
 // it: DSB ISH everywhere, DSB NSH on that CPU alone.
