@@ -46,6 +46,7 @@
 #include "base/addr.h"
 #include "base/cpu_features.h"
 #include "base/granule.h"
+#include "base/result.h"
 #include "base/stage2_context.h"
 #include "platforms/sim/cpu.h"
 #include "platforms/sim/events.h"
@@ -55,7 +56,6 @@
 #include "platforms/sim/tlb.h"
 #include "platforms/sim/violation.h"
 #include "platforms/sim/walker.h"
-#include "tl/expected.hpp"
 
 namespace holdfast::sim {
 

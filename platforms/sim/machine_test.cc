@@ -370,6 +370,40 @@ TEST_F(ViolationTest, LiveTableZeroed) {
   ExpectOnly(kLiveTableOverwritten);
 }
 
+// The host maps 0x40800000, 2 MiB.
+struct PageInUseTest : ViolationTest {
+  PageInUseTest() {
+    Raw(0x40020000 + 8, 0x40021003);
+    Raw(0x40021000 + 8 * 4, 0x40800000 | kBlockRw);
+    machine::OnStage2Created(host, nullptr);
+  }
+  const Stage2Context host{
+      .vmid = kHostVmid, .root = PhysAddr(0x40020000), .vtcr = kVtcr};
+};
+
+TEST_F(PageInUseTest, ZeroedWhileTheHostMapsIt) {
+  machine::ZeroPage(PhysAddr(0x40901000));
+  ExpectOnly(kPageInUse);
+}
+
+TEST_F(PageInUseTest, MayBeCleanedWhileTheHostMapsIt) {
+  machine::CleanInvalidateToPoc(PhysAddr(0x40901000), 0x1000);
+  machine::ZeroPage(PhysAddr(0x40a00000));  // the next block
+  EXPECT_THAT(machine.violations(), IsEmpty());
+}
+
+TEST_F(PageInUseTest, ZeroedOrCleanedBeforeTheInvalidation) {
+  Store(0x40002008, 0);  // 0x40101000, stale
+  machine::ZeroPage(PhysAddr(0x40101000));
+  machine::CleanInvalidateToPoc(PhysAddr(0x40100000), 0x2000);
+  EXPECT_THAT(Kinds(machine), ElementsAre(kPageInUse, kPageInUse));
+  machine.ClearViolations();
+  Invalidate(0x1000);
+  machine::ZeroPage(PhysAddr(0x40101000));
+  machine::CleanInvalidateToPoc(PhysAddr(0x40100000), 0x2000);
+  EXPECT_THAT(machine.violations(), IsEmpty());
+}
+
 TEST_F(ViolationTest, BreakBeforeMakeAddress) {
   Publish(0x40002008, 0x40105000 | kRw);
   ExpectOnly(kBreakBeforeMake);

@@ -115,6 +115,28 @@ bool Model::Cacheable(const Stage2Format& format, const Entry& leaf) const {
          leaf.address.value() >> format.pa_bits == 0;
 }
 
+// The host's table maps IPA = PA, so whether the host reaches a page is one
+// walk. Guests are not looked up: what they own, the host's table does not map.
+bool Model::MappedByHost(PhysAddr pa) const {
+  const Stage2Root* host = tables_.Root(kHostVmid);
+  return host != nullptr &&
+         Walk(ram_, host->format, host->context.root, Ipa(pa.value()))
+             .translation.has_value();
+}
+
+std::optional<StaleEntry> Model::StaleLeafOver(PhysAddr pa, uint64_t size,
+                                               bool hosts_too) const {
+  if (tlb_.empty()) return std::nullopt;
+  for (const StaleEntry& stale : tlb_.Entries()) {
+    if (!stale.is_walk_cache() && (hosts_too || stale.vmid != kHostVmid) &&
+        stale.entry.address.value() < pa.value() + size &&
+        pa.value() < stale.entry.address.value() + stale.size) {
+      return stale;
+    }
+  }
+  return std::nullopt;
+}
+
 void Model::StorePte(unsigned cpu, PhysAddr pa, uint64_t* entry, uint64_t value,
                      bool release) {
   const uint64_t before = __atomic_load_n(entry, __ATOMIC_RELAXED);
@@ -261,28 +283,13 @@ void Model::Link(unsigned cpu, const Stage2Root& root, PhysAddr start,
   if (tlb_.HasWalkCache(start, bytes))
     Report(cpu, ViolationKind::kWalkCacheReuse, name);
   if (config_.check_table_isolation) {
-    // The host's table maps IPA = PA, so whether the host reaches a page is one
-    // walk. Guests are not looked up: what they own, the host's table does not
-    // map.
-    if (const Stage2Root* host = tables_.Root(kHostVmid)) {
-      const WalkResult walk =
-          Walk(ram_, host->format, host->context.root, Ipa(start.value()));
-      if (walk.translation.has_value()) {
-        Report(cpu, ViolationKind::kTableMapped,
-               absl::StrCat(name, " is mapped by the host"));
-      }
+    if (MappedByHost(start)) {
+      Report(cpu, ViolationKind::kTableMapped,
+             absl::StrCat(name, " is mapped by the host"));
     }
-    if (!tlb_.empty()) {
-      for (const StaleEntry& stale : tlb_.Entries()) {
-        if (stale.is_walk_cache() ||
-            stale.entry.address.value() >= start.value() + bytes ||
-            start.value() >= stale.entry.address.value() + stale.size) {
-          continue;
-        }
-        Report(cpu, ViolationKind::kTableMapped,
-               absl::StrCat(name, " while ", ToString(stale)));
-        break;
-      }
+    if (const auto stale = StaleLeafOver(start, bytes, /*hosts_too=*/true)) {
+      Report(cpu, ViolationKind::kTableMapped,
+             absl::StrCat(name, " while ", ToString(*stale)));
     }
   }
   tables_.Add({.root = &root,
@@ -592,6 +599,19 @@ bool Model::PageOperation(unsigned cpu, EventType type, PhysAddr pa,
   if (type == EventType::kZeroPage && tables_.Find(pa, size) != nullptr) {
     Report(cpu, ViolationKind::kLiveTableOverwritten,
            absl::StrFormat("%s %#x", EventTypeName(type), pa.value()));
+  }
+  // A page is zeroed between two owners, and cleaned after the first one: who
+  // still reaches it could read what is to go, or write it again. Cleaning what
+  // the host maps is no harm: it may be going to be shared. Stale translations
+  // of the host's are not looked at: LockReleased() does.
+  if (type == EventType::kZeroPage && MappedByHost(pa)) {
+    Report(cpu, ViolationKind::kPageInUse,
+           absl::StrFormat("%s %#x, which the host maps", EventTypeName(type),
+                           pa.value()));
+  } else if (const auto stale = StaleLeafOver(pa, size, /*hosts_too=*/false)) {
+    Report(cpu, ViolationKind::kPageInUse,
+           absl::StrFormat("%s %#x while %s", EventTypeName(type), pa.value(),
+                           ToString(*stale)));
   }
   return true;
 }

@@ -107,6 +107,9 @@ class Model {
   };
 
   bool Cacheable(const Stage2Format& format, const Entry& leaf) const;
+  bool MappedByHost(PhysAddr pa) const;
+  std::optional<StaleEntry> StaleLeafOver(PhysAddr pa, uint64_t size,
+                                          bool hosts_too) const;
   void CheckLeaf(unsigned cpu, const Stage2Root& root, PhysAddr at,
                  const Entry& leaf, uint64_t size);
   void Link(unsigned cpu, const Stage2Root& root, PhysAddr start,

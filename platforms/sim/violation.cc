@@ -11,6 +11,8 @@ const char* ViolationKindName(ViolationKind kind) {
       return "unaligned";
     case ViolationKind::kLiveTableOverwritten:
       return "live table overwritten";
+    case ViolationKind::kPageInUse:
+      return "page in use";
     case ViolationKind::kBreakBeforeMake:
       return "no break-before-make";
     case ViolationKind::kMakeOverStale:

@@ -15,6 +15,10 @@ enum class ViolationKind : uint8_t {
   kNotRam,                // PhysToVirt, StorePte, cache op ... outside RAM
   kUnaligned,             // page operation or PTE store at an odd address
   kLiveTableOverwritten,  // a table that walkers use was zeroed
+  // A page was zeroed while the host maps it, or zeroed or cleaned while a
+  // stale
+  // translation of a guest's reaches it.
+  kPageInUse,
   // Tables.
   kBreakBeforeMake,   // valid -> valid with another address, size or type
   kMakeOverStale,     // valid entry over a translation still in some TLB
