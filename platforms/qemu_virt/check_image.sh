@@ -47,6 +47,14 @@ awk -v order="$order" '
   { gsub(/[ \t]+/, " "); if (at <= count && index($0, want[at])) at++ }
   END { exit at <= count }' <<< "$code" || fail "not in this order: $order"
 
+# Accesses and walks under one VTTBR_EL2 are complete before there is another
+# (stage2_switch.h): no DSB of the caller's need be one for loads.
+awk '
+  /mrs.*VTTBR_EL2/ { waits = 0; switches++ }
+  /dsb[ \t]+nsh/ { waits = 1 }
+  /msr[ \t]+VTTBR_EL2/ && switches && !waits { bad = 1 }
+  END { exit bad || !switches }' <<< "$code" || fail "VTTBR_EL2 is switched without DSB NSH"
+
 for file in "$elf" "$bin"; do
   # Not by name: what looks like a folder in which things are built.
   paths=$(llvm-strings-19 -n 6 "$file" | grep -E '(^|[^a-z.])/(home|root|tmp|work|build|builds|var|mnt|srv)/|/sandbox/|/execroot/' | head -5) || true
