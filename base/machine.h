@@ -30,7 +30,10 @@ CpuLocal& ThisCpu();
 // ---- Memory ----------------------------------------------------------------
 
 // EL2's address of physical memory that EL2 has mapped in its linear map: its
-// own image and pools, and frames donated to it. Anything else may fault.
+// own image and pools, and frames donated to it. Anything else may fault. The
+// linear map in EL2's own tables is the identity, HypVa = PhysAddr, and whoever
+// maps or unmaps frames there relies on it. The pointer is that address on
+// hardware; the simulated machine, which runs EL2 unmapped, gives another one.
 void* PhysToVirt(PhysAddr address);
 // The reverse, for an address that PhysToVirt gave.
 PhysAddr VirtToPhys(const void* address);
@@ -66,7 +69,8 @@ void Isb();
 
 // Makes `context` the one that stage-2 TLB operations of this CPU act on, and
 // restores what was there before. No-ops if it is current already. Never
-// nested. The caller completes earlier table writes (DSB) first.
+// nested. The caller completes earlier table writes (a DSB, of stores at least)
+// first; the switch itself waits for accesses and walks in the old context.
 void EnterStage2Context(const Stage2Context& context);
 void LeaveStage2Context();
 

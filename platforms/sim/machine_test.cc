@@ -611,6 +611,19 @@ TEST_F(ViolationTest, EnterBeforeTheDsb) {
   ExpectOnly(kUnfinishedStores);
 }
 
+TEST_F(ViolationTest, EnterAfterTheDsb) {
+  for (const auto dsb : {machine::DsbIshst, machine::DsbIsh, machine::DsbNsh}) {
+    Publish(0x40002040, 0x40108000 | kRw);
+    dsb();
+    machine::EnterStage2Context(context);
+    machine::LeaveStage2Context();
+    Invalidate(0x8000);
+    Store(0x40002040, 0);
+    Invalidate(0x8000);
+  }
+  EXPECT_THAT(machine.violations(), IsEmpty());
+}
+
 TEST_F(ViolationTest, TlbiOutsideAContext) {
   machine::TlbiIpas2e1is(Ipa(0), Level(-1));
   machine::TlbiRipas2e1is(Ipa(0), 0x1000);
