@@ -128,11 +128,13 @@ std::optional<StaleEntry> Model::StaleLeafOver(PhysAddr pa, uint64_t size,
                                                bool hosts_too) const {
   if (tlb_.empty()) return std::nullopt;
   for (const StaleEntry& stale : tlb_.Entries()) {
-    if (!stale.is_walk_cache() && (hosts_too || stale.vmid != kHostVmid) &&
-        stale.entry.address.value() < pa.value() + size &&
-        pa.value() < stale.entry.address.value() + stale.size) {
-      return stale;
+    if (stale.is_walk_cache() || (!hosts_too && stale.vmid == kHostVmid) ||
+        stale.entry.address.value() >= pa.value() + size ||
+        pa.value() >= stale.entry.address.value() + stale.size) {
+      continue;
     }
+    const Stage2Root* root = tables_.Root(stale.vmid);
+    if (root == nullptr || !Harmless(*root, stale)) return stale;
   }
   return std::nullopt;
 }

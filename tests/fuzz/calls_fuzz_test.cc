@@ -63,9 +63,12 @@ void Run(Bytes bytes) {
   World world(World::Options{.cpus = 2, .print_violations = false});
   const uint64_t pool = world.Frames(32, 32);
   std::vector<uint64_t> results;
-  // A VM to begin with, or most inputs would never get past reserve_vm.
+  // A VM of each kind to begin with, or most inputs would never get past
+  // reserve_vm.
   const HostVm vm = world.MakeVm(2, 4);
+  const HostVm lent = world.MakeVm(1, 4, /*is_protected=*/false);
   results.push_back(vm.handle);
+  results.push_back(lent.handle);
   world.Call(HF_VCPU_LOAD, vm.handle, 0);
 
   std::optional<sim::OnCpu> cpu;
@@ -83,8 +86,16 @@ void Run(Bytes bytes) {
       world.Load(Argument(bytes, pool, results) * kPageSize);
     } else if (what < 0xf4) {
       world.Store((pool + what % 32) * kPageSize, what);
-    } else if (what < 0xf8) {
-      world.GuestStore(vm.handle, bytes.Next() * kPageSize, what);
+    } else if (what < 0xf6) {
+      const HostVm& guest = what % 2 == 0 ? vm : lent;
+      world.GuestStore(guest.handle, bytes.Next() * kPageSize, what);
+    } else if (what < 0xfa) {
+      if (world.hv().loaded(machine::ThisCpu().index) == nullptr) continue;
+      // A function of the guests' services, on a small page or anything.
+      hyp::GuestRegs regs{.x = {HF_GUEST_MEMINFO + bytes.Next() % 4}};
+      for (unsigned i = 1; i < 4; ++i) regs.x[i] = bytes.Next() * kPageSize;
+      if (what == 0xf9) regs.x[1] = bytes.Wide();
+      world.hv().HandleGuestCall(regs);
     } else {
       cpu.reset();
       cpu.emplace(world.machine(), what & 1);

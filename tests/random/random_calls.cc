@@ -2,18 +2,8 @@
 #include "tests/random/random_calls.h"
 
 namespace holdfast::random {
-namespace {
 
 using story::Reply;
-
-constexpr size_t RowOf(uint32_t id) {
-  for (size_t i = 0; i < kCallCount; ++i) {
-    if (kCallRows[i].id == id) return i;
-  }
-  return kCallCount;
-}
-
-}  // namespace
 
 RandomCalls::RandomCalls(story::Host& host, uint64_t seed, uint64_t first_frame)
     : host_(host), first_(first_frame), random_(seed * 2 + 1) {
@@ -82,26 +72,6 @@ uint64_t RandomCalls::WildHandle() {
   }
 }
 
-template <class Fits>
-int RandomCalls::PickVm(Fits fits) {
-  const unsigned start = static_cast<unsigned>(Below(kVms));
-  for (unsigned i = 0; i < kVms; ++i) {
-    const unsigned at = (start + i) % kVms;
-    if (fits(vms_[at])) return static_cast<int>(at);
-  }
-  return -1;
-}
-
-template <class Fits>
-int RandomCalls::PickFrame(Fits fits) {
-  const unsigned start = static_cast<unsigned>(Below(kFrames));
-  for (unsigned i = 0; i < kFrames; ++i) {
-    const unsigned at = (start + i) % kFrames;
-    if (fits(frames_[at])) return static_cast<int>(at);
-  }
-  return -1;
-}
-
 int RandomCalls::PickRun(unsigned count, unsigned align) {
   const unsigned start = static_cast<unsigned>(Below(kFrames));
   for (unsigned i = 0; i < kFrames; ++i) {
@@ -112,6 +82,17 @@ int RandomCalls::PickRun(unsigned count, unsigned align) {
     if (run == count) return static_cast<int>(at);
   }
   return -1;
+}
+
+bool RandomCalls::LoadedOn(unsigned cpu, const Vm& vm) const {
+  for (int on : vm.on_cpu) {
+    if (on == static_cast<int>(cpu) + 1) return true;
+  }
+  return false;
+}
+
+int RandomCalls::LoadedVm(unsigned cpu) {
+  return PickVm([&](const Vm& vm) { return vm.used && LoadedOn(cpu, vm); });
 }
 
 bool RandomCalls::Loaded(const Vm& vm) const {
@@ -177,14 +158,10 @@ void RandomCalls::Unshare() {
 void RandomCalls::Donate(unsigned cpu) {
   if (hops_ == 0) return;
   --hops_;
-  const int at = PickVm([&](const Vm& vm) {
-    for (int on : vm.on_cpu) {
-      if (on == static_cast<int>(cpu) + 1) return true;
-    }
-    return false;
-  });
+  const int at = LoadedVm(cpu);
   if (at < 0) return Load(cpu);
   Vm& vm = vms_[static_cast<size_t>(at)];
+  if (!vm.is_protected) return Lend(cpu, static_cast<unsigned>(at));
   const int frame =
       PickFrame([](const Frame& f) { return f.use == Use::kFree; });
   if (frame < 0) return Force();
@@ -222,8 +199,10 @@ void RandomCalls::Reclaim() {
   const int at = PickVm([](const Vm& vm) { return vm.used && vm.dying; });
   if (at < 0) return Teardown();
   Vm& vm = vms_[static_cast<size_t>(at)];
-  const int frame = PickFrame(
-      [&](const Frame& f) { return f.use == Use::kGuest && f.vm == at; });
+  if (!vm.is_protected && vm.guest_pages > 0) return EndLoan(at);
+  const int frame = PickFrame([&](const Frame& f) {
+    return (f.use == Use::kGuest || f.use == Use::kGuestShared) && f.vm == at;
+  });
   if (frame < 0) {
     if (vm.poisoned_gfn != ~uint64_t{0} && !vm.drained && Below(2) == 0) {
       Do(RowOf(HF_RECLAIM_DYING_GUEST_PAGE), Want::kSuccess, vm.handle,
@@ -292,9 +271,10 @@ void RandomCalls::MakeVm() {
   Vm& vm = vms_[static_cast<size_t>(at)];
   vm = {};
   vm.used = true;
+  vm.is_protected = at % 4 != 3;
   vm.handle = reserved_[--reserved_count_];
   Do(RowOf(HF_INIT_VM), Want::kSuccess, vm.handle, Pfn(memory), Pfn(root),
-     kVcpus, HF_VM_PROTECTED);
+     kVcpus, vm.is_protected ? HF_VM_PROTECTED : 0);
 }
 
 void RandomCalls::MakeVcpu() {
@@ -457,6 +437,19 @@ void RandomCalls::Sensible(unsigned cpu) {
     }
     case 19:
       return Below(64) == 0 ? FillSlots() : Share();
+    case 20:
+      Do(RowOf(HF_PROBE), Want::kSuccess);
+      Do(RowOf(HF_SET_ABORT_STYLE), Want::kSuccess, Below(2));
+      return;
+    case 21:
+      return EndLoan(-1);
+    case 22:
+    case 23:
+      return Tune(cpu);
+    case 24:
+      return GuestShare(cpu);
+    case 25:
+      return Poison(cpu);
     default:
       return Donate(cpu);
   }
@@ -517,12 +510,7 @@ void RandomCalls::Wild(unsigned cpu) {
     case HF_HOST_DONATE_GUEST: {
       uint64_t gfn = Below(2) == 0 ? WildNumber() : Below(32);
       // One in four on the VM's poisoned or used gfns.
-      int at = -1;
-      for (unsigned i = 0; i < kVms; ++i) {
-        for (int on : vms_[i].on_cpu) {
-          if (on == static_cast<int>(cpu) + 1) at = static_cast<int>(i);
-        }
-      }
+      const int at = LoadedVm(cpu);
       if (at >= 0 && Below(4) == 0)
         gfn = vms_[static_cast<size_t>(at)].poisoned_gfn;
       const int free_frame =
@@ -546,12 +534,20 @@ void RandomCalls::Wild(unsigned cpu) {
       return;
     }
     case HF_RECLAIM_DYING_GUEST_PAGE: {
-      const uint64_t gfn = Below(2) == 0 ? WildNumber() : Below(64);
-      const Reply reply = Do(row, Want::kAnything, handle, gfn);
+      uint64_t gfn = Below(2) == 0 ? WildNumber() : Below(64);
+      uint64_t target = handle;
+      if (const int loan =
+              PickLoan([&](const Loan& l) { return vms_[l.vm].dying; });
+          loan >= 0) {  // rare, so not left to chance
+        target = vms_[loans_[static_cast<size_t>(loan)].vm].handle;
+        gfn = loans_[static_cast<size_t>(loan)].gfn;
+      }
+      const Reply reply = Do(row, Want::kAnything, target, gfn);
       if (!good(reply)) return;
-      const int at = vm_of(handle);
+      const int at = vm_of(target);
       const int frame = PickFrame([&](const Frame& f) {
-        return f.use == Use::kGuest && f.vm == at && f.gfn == gfn;
+        return (f.use == Use::kGuest || f.use == Use::kGuestShared) &&
+               f.vm == at && f.gfn == gfn;
       });
       if (frame < 0) return;  // poison
       --vms_[static_cast<size_t>(at)].guest_pages;
@@ -701,6 +697,19 @@ void RandomCalls::Wild(unsigned cpu) {
       }
       return;
     }
+    case HF_HOST_SHARE_GUEST:
+    case HF_HOST_UNSHARE_GUEST:
+    case HF_HOST_RELAX_PERMS_GUEST:
+    case HF_HOST_WRPROTECT_GUEST:
+    case HF_HOST_TEST_CLEAR_YOUNG_GUEST:
+    case HF_HOST_MKYOUNG_GUEST:
+    case HF_TLB_FLUSH_VMID:
+      return WildLoan(cpu, row);
+    case HF_VCPU_IN_POISON_FAULT:
+    case HF_PROBE:
+    case HF_SET_ABORT_STYLE:
+      Do(row, Want::kAnything, WildNumber());
+      return;
     default: {
       if (!good(Do(row, Want::kAnything))) return;
       for (Vm& vm : vms_) {
@@ -730,8 +739,11 @@ unsigned RandomCalls::Finish(unsigned cpu) {
     if (!vm.used) continue;
     if (!vm.dying) Do(RowOf(HF_START_TEARDOWN_VM), Want::kSuccess, vm.handle);
     vm.dying = true;
+    while (!vm.is_protected && vm.guest_pages > 0)
+      EndLoan(static_cast<int>(at));
     for (Frame& frame : frames_) {
-      if (frame.use != Use::kGuest || frame.vm != at) continue;
+      if (frame.use != Use::kGuest && frame.use != Use::kGuestShared) continue;
+      if (frame.vm != at) continue;
       Do(RowOf(HF_RECLAIM_DYING_GUEST_PAGE), Want::kSuccess, vm.handle,
          frame.gfn);
       frame = {};

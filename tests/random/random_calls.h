@@ -34,12 +34,30 @@ inline constexpr std::array kCallRows = {
     CallRow{HF_HOST_DONATE_GUEST,
             "host_donate_guest",
             {HF_EINVAL, HF_EPERM, HF_ERANGE, HF_ENOMEM}},
+    CallRow{HF_HOST_SHARE_GUEST,
+            "host_share_guest",
+            {HF_EINVAL, HF_EPERM, HF_ERANGE, HF_ENOMEM}},
+    CallRow{HF_HOST_UNSHARE_GUEST,
+            "host_unshare_guest",
+            {HF_EINVAL, HF_ERANGE, HF_ENOENT, HF_E2BIG}},
+    CallRow{HF_HOST_RELAX_PERMS_GUEST,
+            "host_relax_perms_guest",
+            {HF_EINVAL, HF_ERANGE, HF_EAGAIN}},
+    CallRow{HF_HOST_WRPROTECT_GUEST,
+            "host_wrprotect_guest",
+            {HF_EINVAL, HF_ERANGE}},
+    CallRow{HF_HOST_TEST_CLEAR_YOUNG_GUEST,
+            "host_test_clear_young_guest",
+            {HF_EINVAL, HF_ERANGE}},
+    CallRow{
+        HF_HOST_MKYOUNG_GUEST, "host_mkyoung_guest", {HF_EINVAL, HF_ERANGE}},
+    CallRow{HF_TLB_FLUSH_VMID, "tlb_flush_vmid", {HF_EINVAL}},
     CallRow{HF_FORCE_RECLAIM_GUEST_PAGE,
             "force_reclaim_guest_page",
             {HF_EFAULT, HF_EAGAIN, HF_EPERM}},
     CallRow{HF_RECLAIM_DYING_GUEST_PAGE,
             "reclaim_dying_guest_page",
-            {HF_EINVAL, HF_ERANGE, HF_ENOENT}},
+            {HF_EINVAL, HF_ERANGE, HF_ENOENT, HF_EPERM}},
     CallRow{HF_RESERVE_VM, "reserve_vm", {HF_ENOMEM}},
     CallRow{HF_UNRESERVE_VM, "unreserve_vm", {HF_EINVAL}},
     CallRow{HF_VM_FRAMES_NEEDED, "vm_frames_needed", {HF_EINVAL}},
@@ -53,13 +71,24 @@ inline constexpr std::array kCallRows = {
         HF_FINALIZE_TEARDOWN_VM, "finalize_teardown_vm", {HF_EINVAL, HF_EBUSY}},
     CallRow{HF_VCPU_LOAD, "vcpu_load", {HF_EBUSY, HF_ENOENT, HF_EINVAL}},
     CallRow{HF_VCPU_PUT, "vcpu_put", {HF_EINVAL}},
+    CallRow{HF_VCPU_IN_POISON_FAULT, "vcpu_in_poison_fault", {HF_EINVAL}},
+    CallRow{HF_PROBE, "probe", {}},
+    CallRow{HF_SET_ABORT_STYLE, "set_abort_style", {HF_EINVAL}},
 };
 inline constexpr size_t kCallCount = kCallRows.size();
+
+constexpr size_t RowOf(uint32_t id) {
+  for (size_t i = 0; i < kCallCount; ++i) {
+    if (kCallRows[i].id == id) return i;
+  }
+  return kCallCount;
+}
 
 class RandomCalls {
  public:
   static constexpr unsigned kFrames = 512;
-  static constexpr unsigned kVms = 6;
+  static constexpr unsigned kVms = 8;
+  static constexpr unsigned kLoans = 64;
   static constexpr unsigned kVcpus = 2;
   static constexpr unsigned kCpus = 4;
 
@@ -89,7 +118,9 @@ class RandomCalls {
   bool HostMayRead(unsigned index) const {
     return frames_[index].use == Use::kFree ||
            frames_[index].use == Use::kShared ||
-           frames_[index].use == Use::kRunPage;
+           frames_[index].use == Use::kRunPage ||
+           frames_[index].use == Use::kLent ||
+           frames_[index].use == Use::kGuestShared;
   }
 
  private:
@@ -100,15 +131,25 @@ class RandomCalls {
     kVm,
     kVcpu,
     kStock,
-    kGuest
+    kGuest,
+    kGuestShared,  // ... which lets the host use it
+    kLent,         // to non-protected guests, loans_[...]
   };
   struct Frame {
     Use use = Use::kFree;
     uint8_t vm = 0;
     uint64_t gfn = 0;
   };
+  // A page of the host's that a non-protected guest uses.
+  struct Loan {
+    bool used = false;
+    uint8_t vm = 0;
+    uint16_t frame = 0;
+    uint64_t gfn = 0;
+  };
   struct Vm {
     bool used = false;
+    bool is_protected = true;
     bool dying = false;
     bool drained = false;
     uint64_t handle = 0;
@@ -128,6 +169,12 @@ class RandomCalls {
   void Share();
   void Unshare();
   void Donate(unsigned cpu);
+  void Lend(unsigned cpu, unsigned at);
+  void EndLoan(int vm);
+  void Tune(unsigned cpu);
+  void WildLoan(unsigned cpu, size_t row);
+  void GuestShare(unsigned cpu);
+  void Poison(unsigned cpu);
   void Force();
   void Reclaim();
   void Reserve();
@@ -157,6 +204,14 @@ class RandomCalls {
     return first_ + static_cast<uint64_t>(index);
   }
   bool Loaded(const Vm& vm) const;
+  bool LoadedOn(unsigned cpu, const Vm& vm) const;
+  // The VM that has a vCPU loaded on `cpu`; -1 if none has.
+  int LoadedVm(unsigned cpu);
+  // A loan in use for which `fits`, picked at random; -1 if there is none.
+  template <class Fits>
+  int PickLoan(Fits fits);
+  void Lent(unsigned vm, unsigned frame, uint64_t gfn);
+  void Ended(Loan& loan);
   void DoDrain(unsigned vm, story::Reply reply);
   void Finalized(unsigned vm);
 
@@ -171,6 +226,7 @@ class RandomCalls {
   uint64_t vcpu_frames_ = 1;
   std::array<Frame, kFrames> frames_{};
   std::array<Vm, kVms> vms_{};
+  std::array<Loan, kLoans> loans_{};
   std::array<uint64_t, 256> reserved_{};
   unsigned reserved_count_ = 0;
 
@@ -180,6 +236,36 @@ class RandomCalls {
   uint64_t surprises_ = 0;
   story::Text first_surprise_;
 };
+
+template <class Fits>
+int RandomCalls::PickVm(Fits fits) {
+  const unsigned start = static_cast<unsigned>(Below(kVms));
+  for (unsigned i = 0; i < kVms; ++i) {
+    const unsigned at = (start + i) % kVms;
+    if (fits(vms_[at])) return static_cast<int>(at);
+  }
+  return -1;
+}
+
+template <class Fits>
+int RandomCalls::PickFrame(Fits fits) {
+  const unsigned start = static_cast<unsigned>(Below(kFrames));
+  for (unsigned i = 0; i < kFrames; ++i) {
+    const unsigned at = (start + i) % kFrames;
+    if (fits(frames_[at])) return static_cast<int>(at);
+  }
+  return -1;
+}
+
+template <class Fits>
+int RandomCalls::PickLoan(Fits fits) {
+  const unsigned start = static_cast<unsigned>(Below(kLoans));
+  for (unsigned i = 0; i < kLoans; ++i) {
+    const unsigned at = (start + i) % kLoans;
+    if (loans_[at].used && fits(loans_[at])) return static_cast<int>(at);
+  }
+  return -1;
+}
 
 }  // namespace holdfast::random
 

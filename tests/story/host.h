@@ -59,6 +59,21 @@ class Host {
   virtual void OnTwoCpus(void (*body)(void* context, unsigned i),
                          void* context) = 0;
 
+  // Whether guests run here; the two below are for machines where they do.
+  virtual bool has_guests() const { return false; }
+  // A load by the guest whose vCPU is loaded on the calling CPU. False: it
+  // trapped to EL2 instead, which took note of that.
+  virtual bool GuestTouch(uint64_t ipa) {
+    static_cast<void>(ipa);
+    return false;
+  }
+  // A call of that guest's on one of its pages: its x0.
+  virtual uint64_t GuestCall(uint64_t id, uint64_t ipa) {
+    static_cast<void>(id);
+    static_cast<void>(ipa);
+    return ~uint64_t{0};
+  }
+
   // Asks the fw_cfg device to write into the page at `target` by DMA. Says
   // whether the device took the request (false: the access to it was refused).
   virtual bool TryFwCfgDma(uint64_t target) = 0;

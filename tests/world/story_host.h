@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/machine.h"
+#include "hyp/syndrome.h"
 #include "tests/story/host.h"
 #include "tests/world/world.h"
 
@@ -46,6 +48,26 @@ class StoryHost final : public story::Host {
                  void* context) override {
     world_.machine().RunParallel(
         {[=] { body(context, 0); }, [=] { body(context, 1); }});
+  }
+  bool has_guests() const override { return true; }
+  bool GuestTouch(uint64_t ipa) override {
+    const vm_table::Vcpu* vcpu = world_.hv().loaded(machine::ThisCpu().index);
+    if (vcpu == nullptr) return false;
+    if (world_.GuestLoad(vcpu->vm().handle().value(), ipa).has_value())
+      return true;
+    world_.hv().HandleGuestAbort(
+        {.esr =
+             hyp::EsrOf(hyp::kEcDataAbortLower, hyp::kFaultTranslationLevel3),
+         .far = 0,
+         .hpfar = hyp::HpfarOf(Ipa(ipa))});
+    return false;
+  }
+  uint64_t GuestCall(uint64_t id, uint64_t ipa) override {
+    if (world_.hv().loaded(machine::ThisCpu().index) == nullptr)
+      return ~uint64_t{0};  // no guest runs that could call
+    hyp::GuestRegs regs{.x = {id, ipa, 0, 0}};
+    world_.hv().HandleGuestCall(regs);
+    return regs.x[0];
   }
   bool TryFwCfgDma(uint64_t target) override {
     // The device's DMA address register (fw_cfg specification), big-endian
