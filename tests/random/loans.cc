@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The random calls on non-protected guests, and those that guests make or cause.
+// The random calls on non-protected guests, and those that guests make or
+// cause.
 #include "tests/random/random_calls.h"
 
 namespace holdfast::random {
@@ -52,8 +53,8 @@ void RandomCalls::Lend(unsigned cpu, unsigned at) {
   });
   if (frame < 0) return Tune(cpu);
   Vm& vm = vms_[at];
-  const uint64_t gfn = Below(4) == 0 ? vm.next_gfn * 512 % (uint64_t{1} << 20)
-                                     : vm.next_gfn;
+  const uint64_t gfn =
+      Below(4) == 0 ? vm.next_gfn * 512 % (uint64_t{1} << 20) : vm.next_gfn;
   ++vm.next_gfn;
   if (Good(Do(RowOf(HF_HOST_SHARE_GUEST), Want::kAnything, Pfn(frame), gfn, 1,
               SomeRights(Random())))) {
