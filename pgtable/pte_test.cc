@@ -64,6 +64,33 @@ TEST(Stage2AttrTest, ExecuteNever) {
   EXPECT_EQ(xn(true, false), 3u);
 }
 
+// All 16 by all 16 rights: what is there stays, what is added is there, and no
+// other bit changes.
+TEST(Stage2AttrTest, RightsAddUp) {
+  const auto prot = [](unsigned bits) {
+    return Prot{.r = (bits & 1) != 0,
+                .w = (bits & 2) != 0,
+                .px = (bits & 4) != 0,
+                .ux = (bits & 8) != 0};
+  };
+  const auto attr = [&](unsigned bits) {
+    return *Stage2Attr::For(prot(bits), MemStyle::kFromProt, kFwb);
+  };
+  constexpr uint64_t kOther =
+      uint64_t{3} << 55 | 0x1234'5678'9003 | uint64_t{1} << 51;
+  for (unsigned had = 0; had < 16; ++had) {
+    EXPECT_EQ(attr(had).executable(), had >= 4);
+    for (unsigned more = 0; more < 16; ++more) {
+      // The flag and the memory type come from the leaf, not from what is
+      // added.
+      const uint64_t old = (attr(had).bits() & ~uint64_t{0x43C}) | kOther;
+      const uint64_t want =
+          (attr(had | more).bits() & ~uint64_t{0x43C}) | kOther;
+      EXPECT_EQ(attr(more).RightsAddedTo(old), want) << had << " " << more;
+    }
+  }
+}
+
 // Every combination against the rules said in another way.
 TEST(Stage2AttrTest, RefusesExactlyWhatTheRulesSay) {
   for (unsigned i = 0; i < 16 * 3 * 2 * 2; ++i) {
@@ -320,6 +347,29 @@ TYPED_TEST(PteTypedTest, SoftwareBitsLeaveTheRestAlone) {
                            attr.WithSoftware(software)));
     EXPECT_EQ(pte.WithSoftware(3).WithSoftware(software).WithSoftware(0), pte);
   }
+}
+
+TYPED_TEST(PteTypedTest, RightsAndAgeAreBitsOfTheirOwn) {
+  using G = TypeParam;
+  const Stage2Attr all =
+      Stage2Attr::For(kGuestMemory, MemStyle::kFromProt, kFwb)->WithSoftware(1);
+  const Stage2Attr none =
+      Stage2Attr::For({}, MemStyle::kFromProt, kFwb)->WithSoftware(1);
+  const PhysAddr pa(G::kPageSize);
+  const Pte<G> pte = Pte<G>::Leaf(pa, Level(3), all);
+  EXPECT_TRUE(pte.accessed());
+  EXPECT_EQ(pte.WithAccessed(false).raw(), pte.raw() & ~(uint64_t{1} << 10));
+  EXPECT_FALSE(pte.WithAccessed(false).accessed());
+  EXPECT_EQ(pte.WithAccessed(false).WithAccessed(true), pte);
+  EXPECT_EQ(pte.WithAccessed(true), pte);
+  EXPECT_EQ(pte.WithoutWrite().raw(), pte.raw() & ~(uint64_t{1} << 7));
+  EXPECT_EQ(pte.WithoutWrite().WithRights(all), pte);
+  EXPECT_EQ(pte.WithoutWrite().WithRights(none), pte.WithoutWrite());
+  // The software bits, the address and the flag of the leaf are its own.
+  EXPECT_EQ(Pte<G>::Leaf(pa, Level(3), none).WithRights(all.WithSoftware(2)),
+            pte);
+  EXPECT_FALSE(
+      pte.WithAccessed(false).WithRights(all.WithSoftware(0)).accessed());
 }
 
 TYPED_TEST(PteTypedTest, ImpossibleDescriptorsAreBugs) {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "hyp/syndrome.h"
 
 namespace holdfast::tests {
 namespace {
@@ -121,6 +122,15 @@ hyp::HostAbort HostAbortOf(const sim::Fault& fault) {
       break;
   }
   return abort;
+}
+
+vm_table::GuestExit GuestExitOf(const sim::Fault& fault) {
+  const uint64_t ec =
+      fault.is_exec ? hyp::kEcInstructionAbortLower : hyp::kEcDataAbortLower;
+  const uint64_t wnr = fault.is_write ? hyp::kEsrWnr : 0;
+  return {.esr = hyp::EsrOf(ec, wnr | fault.StatusCode()),
+          .far = fault.ipa.value(),
+          .hpfar = hyp::HpfarOf(fault.ipa)};
 }
 
 }  // namespace holdfast::tests

@@ -85,6 +85,8 @@ class Board {
 
 // What ESR_EL2 says of a host's fault, as the platform's trap vector reads it.
 hyp::HostAbort HostAbortOf(const sim::Fault& fault);
+// What the fault registers say of a guest's fault.
+vm_table::GuestExit GuestExitOf(const sim::Fault& fault);
 
 }  // namespace holdfast::tests
 

@@ -107,30 +107,52 @@ bool World::Holds(uint64_t pfn, uint64_t value) {
   return same.has_value() && *same;
 }
 
-std::optional<uint64_t> World::GuestLoad(uint64_t handle, uint64_t ipa) {
-  Stage2Context context;
-  {
-    SpinlockHolder hold(hv().vms().lock);
-    vm_table::Vm* vm = hv().vms().Find(VmHandle(static_cast<uint16_t>(handle)));
-    if (vm == nullptr) return std::nullopt;
-    context = vm->stage2.context();
+std::optional<Stage2Context> World::ContextOf(uint64_t handle) {
+  SpinlockHolder hold(hv().vms().lock);
+  vm_table::Vm* vm = hv().vms().Find(VmHandle(static_cast<uint16_t>(handle)));
+  if (vm == nullptr) return std::nullopt;
+  return vm->stage2.context();
+}
+
+template <class T>
+bool World::Refused(uint64_t handle, const sim::Access<T>& access) {
+  if (access.has_value()) return false;
+  guest_fault_ = access.error();
+  vm_table::Vcpu* vcpu = hv().loaded(ThisCpu());
+  if (vcpu != nullptr && vcpu->vm().handle().value() == handle) {
+    EXPECT_EQ(hv().HandleGuestAbort(GuestExitOf(guest_fault_)),
+              hyp::GuestAction::kExit);
   }
-  const auto value = machine().GuestRead64(ThisCpu(), context, Ipa(ipa));
-  if (!value.has_value()) return std::nullopt;
+  return true;
+}
+
+std::optional<uint64_t> World::GuestLoad(uint64_t handle, uint64_t ipa) {
+  const auto context = ContextOf(handle);
+  if (!context.has_value()) return std::nullopt;
+  const auto value = machine().GuestRead64(ThisCpu(), *context, Ipa(ipa));
+  if (Refused(handle, value)) return std::nullopt;
   return *value;
 }
 
 bool World::GuestStore(uint64_t handle, uint64_t ipa, uint64_t value) {
-  Stage2Context context;
-  {
-    SpinlockHolder hold(hv().vms().lock);
-    vm_table::Vm* vm = hv().vms().Find(VmHandle(static_cast<uint16_t>(handle)));
-    if (vm == nullptr) return false;
-    context = vm->stage2.context();
-  }
-  return machine()
-      .GuestWrite64(ThisCpu(), context, Ipa(ipa), value)
-      .has_value();
+  const auto context = ContextOf(handle);
+  return context.has_value() &&
+         !Refused(handle,
+                  machine().GuestWrite64(ThisCpu(), *context, Ipa(ipa), value));
+}
+
+bool World::GuestExec(uint64_t handle, uint64_t ipa, bool privileged) {
+  const auto context = ContextOf(handle);
+  return context.has_value() &&
+         !Refused(handle, machine().GuestExec(ThisCpu(), *context, Ipa(ipa),
+                                              privileged));
+}
+
+GuestReply World::GuestCall(uint64_t id, uint64_t x1, uint64_t x2,
+                            uint64_t x3) {
+  GuestReply reply{.regs = {.x = {id, x1, x2, x3}, .pc = kGuestPc}};
+  reply.action = hv().HandleGuestCall(reply.regs);
+  return reply;
 }
 
 uint64_t World::Frames(uint64_t count, uint64_t align) {
@@ -147,6 +169,7 @@ uint64_t World::Frames(uint64_t count, uint64_t align) {
 
 HostVm World::MakeVm(unsigned vcpus, uint64_t stock, bool is_protected) {
   HostVm vm;
+  vm.is_protected = is_protected;
   const Reply needs = Call(HF_VM_FRAMES_NEEDED, vcpus);
   vm.memory_frames = needs.x1;
   vm.root_frames = needs.x2;
@@ -173,9 +196,33 @@ HostVm World::MakeVm(unsigned vcpus, uint64_t stock, bool is_protected) {
   return vm;
 }
 
+// What a guest borrows, the host takes back leaf by leaf.
+void World::UnshareAll(const HostVm& vm) {
+  uint64_t from = 0;
+  for (;;) {
+    std::optional<mem_protect::MemProtect::Stage2::LeafAt> leaf;
+    {
+      SpinlockHolder hold(hv().vms().lock);
+      vm_table::Vm& object =
+          *hv().vms().Find(VmHandle(static_cast<uint16_t>(vm.handle)));
+      SpinlockHolder vm_hold(object.stage2.lock);
+      Ipa reached;
+      leaf = object.stage2.NextLeaf(Ipa(from), ~uint32_t{0}, &reached);
+      from = reached.value();
+    }
+    if (!leaf.has_value()) return;
+    const uint64_t pages =
+        mem_protect::MemProtect::Granule::Size(leaf->level) / kPageSize;
+    EXPECT_EQ(ToString(Call(HF_HOST_UNSHARE_GUEST, vm.handle,
+                            Gfn::Of(leaf->ipa).value(), pages)),
+              "0");
+  }
+}
+
 void World::EndVm(const HostVm& vm) {
   Call(HF_VCPU_PUT);
   EXPECT_EQ(ToString(Call(HF_START_TEARDOWN_VM, vm.handle)), "0");
+  if (!vm.is_protected) UnshareAll(vm);
   for (uint64_t gfn = 0; gfn != HF_NO_GFN;) {
     const Reply reply = Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn);
     EXPECT_TRUE(reply.ok() || reply.result() == -HF_ENOENT) << ToString(reply);

@@ -44,12 +44,23 @@ inline constexpr unsigned kPaBits = 40;
 // A VM as its host remembers it.
 struct HostVm {
   uint64_t handle = 0;
+  bool is_protected = true;
   uint64_t memory = 0, memory_frames = 0;
   uint64_t root = 0, root_frames = 0;
   std::vector<uint64_t> vcpu_memory;  // first frame of each vCPU
   uint64_t vcpu_frames = 0;
   std::vector<uint64_t> run_pages;
 };
+
+// Of a guest's HVC: what becomes of the guest, and its registers then.
+struct GuestReply {
+  hyp::GuestAction action = hyp::GuestAction::kResume;
+  hyp::GuestRegs regs;
+
+  bool resumed() const { return action == hyp::GuestAction::kResume; }
+  int64_t result() const { return static_cast<int64_t>(regs.x[0]); }
+};
+inline constexpr uint64_t kGuestPc = 0x8004;
 
 class World {
  public:
@@ -91,10 +102,17 @@ class World {
   // Fills a frame with `value`, or says whether all of it is `value`.
   bool Fill(uint64_t pfn, uint64_t value);
   bool Holds(uint64_t pfn, uint64_t value);
-  // A load or store by a guest at `ipa`; nothing / false if its stage 2
-  // refuses.
+  // An access by a guest at `ipa`; nothing / false if its stage 2 refuses. If
+  // a vCPU of that VM is loaded here, EL2 is told of the fault.
   std::optional<uint64_t> GuestLoad(uint64_t handle, uint64_t ipa);
   bool GuestStore(uint64_t handle, uint64_t ipa, uint64_t value);
+  bool GuestExec(uint64_t handle, uint64_t ipa, bool privileged = true);
+  // What the last refused guest access of this World was refused for.
+  const sim::Fault& guest_fault() const { return guest_fault_; }
+  // An HVC by the guest whose vCPU is loaded here; kGuestPc is the instruction
+  // behind it.
+  GuestReply GuestCall(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
+                       uint64_t x3 = 0);
 
   // Frames of the host's that no one was given yet.
   uint64_t Frames(uint64_t count, uint64_t align = 1);
@@ -105,7 +123,7 @@ class World {
   // if a call does. Nothing is loaded.
   HostVm MakeVm(unsigned vcpus = 1, uint64_t stock = 16,
                 bool is_protected = true);
-  // Ends it: put, teardown, reclaim of every page, drain, finalize, unshare.
+  // Ends it: put, teardown, every page back, drain, finalize, unshare.
   void EndVm(const HostVm& vm);
 
   // The invariants of the ownership model over the whole machine, read from
@@ -118,7 +136,14 @@ class World {
   std::string Trouble() { return board_.Trouble(); }
 
  private:
+  // Nothing: there is no such VM.
+  std::optional<Stage2Context> ContextOf(uint64_t handle);
+  template <class T>
+  bool Refused(uint64_t handle, const sim::Access<T>& access);
+  void UnshareAll(const HostVm& vm);
+
   Board board_;
+  sim::Fault guest_fault_;
   uint64_t next_frame_ = 0;
 };
 
