@@ -56,6 +56,9 @@ class Board {
   // Frames EL2 takes; 0 if no region has room.
   static uint64_t CarveoutFrames(const BoardConfig& config);
 
+  // The calling thread, which made the board, is no CPU any more.
+  void LeaveCpu() { on_cpu_.reset(); }
+
   // What Hypervisor::Init said. If that is an error, nothing else may be used.
   const Status& booted() const { return booted_; }
   sim::Machine& machine() { return *machine_; }

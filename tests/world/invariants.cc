@@ -76,7 +76,7 @@ class Tables {
                 std::set<uint64_t>* tables) const {
     unsigned used = 0;
     for (unsigned i = 0; i < count; ++i) {
-      const uint64_t raw = Read(table + i * 8);
+      const uint64_t raw = Read(table + uint64_t{i} * 8);
       const uint64_t address = base + (uint64_t{i} << Shift(level));
       if (raw == 0) continue;
       ++used;
