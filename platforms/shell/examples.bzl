@@ -17,22 +17,22 @@ def example_tests(names):
             size = "small",
             srcs = ["example_test.sh"],
             args = [
-                "$(rootpath :sim)",
+                "$(rootpath :sim_4k)",
                 "$(rootpath examples/{}.hf)".format(name),
                 "$(rootpath examples/testdata/{}.txt)".format(name),
             ],
             data = [
                 "examples/{}.hf".format(name),
                 "examples/testdata/{}.txt".format(name),
-                ":sim",
+                ":sim_4k",
             ],
         )
     native.sh_binary(
         name = "transcripts",
         srcs = ["transcripts.sh"],
-        args = ["$(rootpath :sim)"] + [
+        args = ["$(rootpath :sim_4k)"] + [
             "$(rootpath examples/{}.hf)".format(name)
             for name in names
         ],
-        data = [":sim"] + ["examples/{}.hf".format(name) for name in names],
+        data = [":sim_4k"] + ["examples/{}.hf".format(name) for name in names],
     )

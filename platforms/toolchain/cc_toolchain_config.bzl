@@ -72,7 +72,7 @@ _WARNINGS = [
 ] + [
     # Bazel finds these by -iquote, which alone would make them our code.
     "--system-header-prefix=%s/" % folder
-    for folder in ["absl", "benchmark", "gmock", "gtest", "tl"]
+    for folder in ["absl", "benchmark", "editline", "gmock", "gtest", "nlohmann", "tl"]
 ] + [
     # And //base:machine's backend by -isystem, although it is our code.
     "--no-system-header-prefix=machine_backend.h",
