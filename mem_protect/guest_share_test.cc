@@ -225,7 +225,9 @@ TEST_F(ShareTest, CallsOnAHandleWantANonProtectedVm) {
 // region, gfn, state of each page, stock. Each pair of errors at once gives the
 // first.
 TEST_F(ShareTest, ErrorsComeInOrder) {
-  const HostVm vm = LoadedVm(2);  // tables for one gfn
+  // Tables for one gfn.
+  const HostVm vm = LoadedVm(static_cast<uint64_t>(
+      kPageLevel.value() - world_.mem().stage2_shape().start.value()));
   const uint64_t taken = Lend(0);
   const uint64_t page = world_.Frames(1);
   const uint64_t full = world_.Frames(1);
@@ -597,7 +599,7 @@ TEST_F(BlockTest, EveryPageMustBeShareable) {
   }
   // Beyond the end of its region; EL2's image in it.
   const uint64_t ram2_end =
-      (tests::kRam2Base + tests::kRam2Size) / kPageSize / kBlock * kBlock;
+      (tests::kRam2Base + tests::kRam2Size) / kPageSize & ~(kBlock - 1);
   EXPECT_EQ(Share(ram2_end, kBlock, kBlock), "-EINVAL");
   EXPECT_EQ(Share(world_.image_first(), kBlock, kBlock), "-EPERM");
 }
