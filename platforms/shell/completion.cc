@@ -54,10 +54,9 @@ Words AfterGuest(const Words& before) {
 
 Words AfterExpect(const Words& before) {
   if (before.empty()) {
-    return {"-EAGAIN", "-EBUSY",   "-EFAULT", "-EINVAL", "-ENOENT",
-            "-ENOMEM", "-EPERM",   "-ERANGE", "0",       "abort",
-            "differs", "done",     "exit",    "page",    "same",
-            "value",   "not-served"};
+    return {"-EAGAIN", "-EBUSY",  "-EFAULT", "-EINVAL", "-ENOENT",   "-ENOMEM",
+            "-EPERM",  "-ERANGE", "0",       "abort",   "differs",   "done",
+            "exit",    "page",    "same",    "value",   "not-served"};
   }
   if (before[0] == "abort" && before.size() == 1)
     return {"external", "permission", "translation"};
@@ -73,7 +72,7 @@ Words AfterExpect(const Words& before) {
 
 Words AfterShow(const Words& before) {
   if (before.empty()) {
-    return {"cpu",  "diff",  "events", "locks", "page", "pages",
+    return {"cpu",   "diff", "events", "locks", "page", "pages",
             "stock", "tlb",  "vm",     "vms",   "walk"};
   }
   if (before[0] == "walk" && before.size() == 1)

@@ -15,9 +15,10 @@
 //   lines     of text
 //   changes   what is different now, a string each
 //   column, right          of bad-line; status: of failure
+#include "nlohmann/json.hpp"
+
 #include "absl/strings/str_format.h"
 #include "base/result.h"
-#include "nlohmann/json.hpp"
 #include "platforms/shell/renderer.h"
 
 namespace holdfast::shell {

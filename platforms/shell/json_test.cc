@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The lines of --json: each is an object of the schema that json.cc describes.
+#include "nlohmann/json.hpp"
+
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "platforms/shell/renderer.h"
 #include "platforms/shell/test_runner.h"
 
@@ -78,10 +79,9 @@ TEST(Json, EveryKind) {
       EXPECT_TRUE(line.contains(field)) << line;
   }
   kinds.erase(kinds.begin(), kinds.begin() + std::ssize(kMakeVm));
-  EXPECT_THAT(kinds,
-              ElementsAre("registers", "done", "value", "abort", "done", "same",
-                          "differs", "guest-call", "exit", "stopped", "call",
-                          "text", "bad-line"));
+  EXPECT_THAT(kinds, ElementsAre("registers", "done", "value", "abort", "done",
+                                 "same", "differs", "guest-call", "exit",
+                                 "stopped", "call", "text", "bad-line"));
 }
 
 TEST(Json, ABadLine) {

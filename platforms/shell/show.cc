@@ -218,9 +218,13 @@ std::string SummaryOf(const NamedWalk& walk, const WalkStep& step) {
                                              .page_shift = kPageShift});
 }
 
+std::string TitleOf(const NamedWalk& walk, const ShowCommand& show) {
+  return absl::StrCat(walk.name, " at ", Show(show.address));
+}
+
 Parsed<Lines> WalkLines(Session& session, const ShowCommand& show) {
   HOLDFAST_TRY_ASSIGN(const NamedWalk walk, WalkFor(session, show));
-  Lines lines = {absl::StrCat(walk.name, " at ", Show(show.address))};
+  Lines lines = {TitleOf(walk, show)};
   for (const WalkStep& step : walk.steps) {
     lines.push_back(absl::StrFormat("    level %d  at %#x  %#018x  %s",
                                     step.level.value(), step.at.value(),
@@ -348,6 +352,19 @@ std::vector<OwnerRun> OwnerRuns(tests::Board& board) {
     }
   }
   return runs;
+}
+
+Parsed<std::string> ShowSvg(Session& session, const ShowCommand& show) {
+  HOLDFAST_TRY(session.Boot());
+  if (show.what == ShowCommand::What::kPages)
+    return OwnershipMap(OwnerRuns(session.board()));
+  HOLDFAST_TRY_ASSIGN(const NamedWalk walk, WalkFor(session, show));
+  std::vector<WalkRow> rows;
+  for (const WalkStep& step : walk.steps) {
+    rows.push_back({step.level.value(), step.at.value(), step.entry.raw(),
+                    SummaryOf(walk, step)});
+  }
+  return DrawDot(WalkDot(TitleOf(walk, show), rows));
 }
 
 Parsed<Lines> ShowLines(Session& session, const ShowCommand& show) {

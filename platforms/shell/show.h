@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "platforms/shell/command.h"
-#include "platforms/shell/owner.h"
 #include "platforms/shell/parsed.h"
+#include "platforms/shell/picture.h"
 #include "platforms/shell/session.h"
 
 namespace holdfast::shell {
@@ -19,14 +19,6 @@ namespace holdfast::shell {
 Parsed<std::vector<std::string>> ShowLines(Session& session,
                                            const ShowCommand& show);
 
-// Neighbours that have the same owner.
-struct OwnerRun {
-  uint64_t first = 0;
-  uint64_t count = 0;
-  Owner owner = Owner::kHost;
-  uint64_t handle = 0;  // of the guest that owns them
-  uint64_t gfn = 0;     // of the first
-};
 // All of RAM, in order.
 std::vector<OwnerRun> OwnerRuns(tests::Board& board);
 

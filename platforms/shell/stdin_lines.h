@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lines of standard input. At first it takes no byte more than it gives, so that
-// another program can be started in this one's place and read the rest.
+// Lines of standard input. At first it takes no byte more than it gives, so
+// that another program can be started in this one's place and read the rest.
 #ifndef HOLDFAST_PLATFORMS_SHELL_STDIN_LINES_H_
 #define HOLDFAST_PLATFORMS_SHELL_STDIN_LINES_H_
 

@@ -26,8 +26,7 @@ char* NextFound(const char*, int state) {
 char** CompleteWord(const char* text, int, int end) {
   // No names of files when there is nothing else.
   rl_attempted_completion_over = 1;
-  *found = (*completer)(
-      std::string(rl_line_buffer, static_cast<size_t>(end)));
+  *found = (*completer)(std::string(rl_line_buffer, static_cast<size_t>(end)));
   if (found->empty()) return nullptr;
   // After "pfn=" comes a value, not a blank.
   rl_completion_append_character =

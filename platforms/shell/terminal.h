@@ -19,7 +19,7 @@ using Completer =
 // One at a time in a process: libedit's state is the process's.
 class Terminal {
  public:
-  explicit Terminal(Completer completer);
+  explicit Terminal(Completer with);
   ~Terminal();
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
