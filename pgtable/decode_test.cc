@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the decoder says of descriptors that the libraries make; and that each of
-// the 64 bits is in exactly one field, whatever the descriptor.
+// What the decoder says of descriptors that the libraries make; and that each
+// of the 64 bits is in exactly one field, whatever the descriptor.
 #include "pgtable/decode.h"
 
 #include <cstdint>
@@ -53,8 +53,8 @@ TEST(Decode, Rights) {
 }
 
 TEST(Decode, ABlock) {
-  const auto pte = Pte<Granule4K>::Leaf(PhysAddr(0x4020'0000), Level(2),
-                                        Attr(kGuestMemory));
+  const auto pte =
+      Pte<Granule4K>::Leaf(PhysAddr(0x4020'0000), Level(2), Attr(kGuestMemory));
   EXPECT_EQ(Summary(pte.raw(),
                     {.stage = Stage::kStage2, .level = 2, .page_shift = 12}),
             "block 0x40200000 rwx owned");
@@ -62,9 +62,8 @@ TEST(Decode, ABlock) {
 
 TEST(Decode, ATableOfEachGranule) {
   const auto text = [](auto pte, unsigned shift) {
-    return Summary(pte.raw(), {.stage = Stage::kStage2,
-                               .level = 2,
-                               .page_shift = shift});
+    return Summary(pte.raw(),
+                   {.stage = Stage::kStage2, .level = 2, .page_shift = shift});
   };
   EXPECT_EQ(text(Pte<Granule4K>::Table(PhysAddr(0x1000), 512), 12),
             "table 0x1000, 512 in use");
@@ -85,11 +84,11 @@ TEST(Decode, EL2sOwnPages) {
   EXPECT_EQ(summary(kHypText), "page 0x1000 r-x");
   EXPECT_EQ(summary(kHypData), "page 0x1000 rw-");
   EXPECT_EQ(summary(kHypRodata), "page 0x1000 r--");
-  const std::string device = DecodeText(
-      Pte<Granule4K>::HypLeaf(PhysAddr(0x1000), kPageLevel,
-                              *HypAttr::For(kHypDevice))
-          .raw(),
-      kHyp);
+  const std::string device =
+      DecodeText(Pte<Granule4K>::HypLeaf(PhysAddr(0x1000), kPageLevel,
+                                         *HypAttr::For(kHypDevice))
+                     .raw(),
+                 kHyp);
   EXPECT_THAT(device, HasSubstr("device nGnRE"));
   EXPECT_THAT(device, HasSubstr("read and write"));
 }
@@ -132,7 +131,8 @@ TEST(Decode, EveryBitIsInOneField) {
           const unsigned width = field.high - field.low + 1;
           const uint64_t mask =
               width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
-          ASSERT_EQ(covered & mask << field.low, 0u) << DecodeText(raw, options);
+          ASSERT_EQ(covered & mask << field.low, 0u)
+              << DecodeText(raw, options);
           covered |= mask << field.low;
           whole |= field.value << field.low;
         }

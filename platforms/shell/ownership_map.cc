@@ -86,9 +86,8 @@ std::vector<Owner> SquaresOf(const Stretch& stretch, uint64_t frames_each) {
 
 // Returns the y below it.
 uint64_t Draw(const Stretch& stretch, uint64_t y, std::string* svg) {
-  const uint64_t frames_each =
-      std::max<uint64_t>(1, (stretch.count + kColumns * kMostRows - 1) /
-                                (kColumns * kMostRows));
+  const uint64_t frames_each = std::max<uint64_t>(
+      1, (stretch.count + kColumns * kMostRows - 1) / (kColumns * kMostRows));
   const std::vector<Owner> squares = SquaresOf(stretch, frames_each);
   Text(kLeft, y + 14,
        absl::StrFormat("frames %#x to %#x, %u a square", stretch.first,
@@ -118,9 +117,9 @@ uint64_t DrawLegend(const std::vector<OwnerRun>& runs, uint64_t y,
                     std::string* svg) {
   uint64_t x = kLeft;
   for (const Owner owner : kOwners) {
-    const bool used = std::any_of(runs.begin(), runs.end(), [&](const auto& run) {
-      return run.owner == owner;
-    });
+    const bool used =
+        std::any_of(runs.begin(), runs.end(),
+                    [&](const auto& run) { return run.owner == owner; });
     if (!used) continue;
     Rectangle(x, y, 2, owner, svg);
     Text(x + 18, y + kSquare + 1, OwnerName(owner), svg);

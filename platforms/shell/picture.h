@@ -30,7 +30,7 @@ std::string OwnershipMap(const std::vector<OwnerRun>& runs);
 // An entry on the way, in words.
 struct WalkRow {
   int level = 0;
-  uint64_t at = 0;   // where the entry is
+  uint64_t at = 0;  // where the entry is
   uint64_t raw = 0;
   std::string text;  // what it says
 };

@@ -18,13 +18,10 @@ using testing::Not;
 using testing::StartsWith;
 
 TEST(OwnershipMap, DrawsEachOwnerThatThereIs) {
-  const std::string svg = OwnershipMap({{.first = 0x100, .count = 200},
-                                        {.first = 0x1c8,
-                                         .count = 8,
-                                         .owner = Owner::kGuest},
-                                        {.first = 0x1000,
-                                         .count = 4,
-                                         .owner = Owner::kEl2}});
+  const std::string svg =
+      OwnershipMap({{.first = 0x100, .count = 200},
+                    {.first = 0x1c8, .count = 8, .owner = Owner::kGuest},
+                    {.first = 0x1000, .count = 4, .owner = Owner::kEl2}});
   EXPECT_THAT(svg, StartsWith("<svg "));
   EXPECT_THAT(svg, HasSubstr(">GUEST</text>"));
   EXPECT_THAT(svg, HasSubstr(">EL2</text>"));
@@ -34,16 +31,16 @@ TEST(OwnershipMap, DrawsEachOwnerThatThereIs) {
 }
 
 TEST(OwnershipMap, TakesSeveralFramesASquareWhereThereAreMany) {
-  const std::string svg = OwnershipMap(
-      {{.first = 0, .count = 1 << 20},
-       {.first = 1 << 20, .count = 1, .owner = Owner::kGuest}});
+  const std::string svg =
+      OwnershipMap({{.first = 0, .count = 1 << 20},
+                    {.first = 1 << 20, .count = 1, .owner = Owner::kGuest}});
   EXPECT_THAT(svg, HasSubstr("65 a square"));
   EXPECT_LT(svg.size(), 200'000u);
 }
 
 TEST(Walk, InGraphvizsLanguage) {
-  const std::string dot = WalkDot("guest 0x1000", {{1, 0x40, 3, "table"},
-                                                   {2, 0x80, 0, "nothing"}});
+  const std::string dot =
+      WalkDot("guest 0x1000", {{1, 0x40, 3, "table"}, {2, 0x80, 0, "nothing"}});
   EXPECT_THAT(dot, HasSubstr("label=\"guest 0x1000\""));
   EXPECT_THAT(dot, HasSubstr("n0 -> n1"));
   EXPECT_THAT(dot, HasSubstr("level 2, entry at 0x80"));

@@ -29,9 +29,8 @@ class TempFile {
   TempFile& operator=(const TempFile&) = delete;
 
   bool Write(const std::string& text) const {
-    return descriptor_ >= 0 &&
-           write(descriptor_, text.data(), text.size()) ==
-               static_cast<ssize_t>(text.size());
+    return descriptor_ >= 0 && write(descriptor_, text.data(), text.size()) ==
+                                   static_cast<ssize_t>(text.size());
   }
   const std::string& path() const { return path_; }
 
@@ -51,9 +50,8 @@ std::string WalkDot(const std::string& name, const std::vector<WalkRow>& rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const WalkRow& row = rows[i];
     absl::StrAppendFormat(
-        &dot,
-        "  n%u [label=\"level %d, entry at %#x\\l%#018x\\l%s\\l\"%s];\n", i,
-        row.level, row.at, row.raw, row.text,
+        &dot, "  n%u [label=\"level %d, entry at %#x\\l%#018x\\l%s\\l\"%s];\n",
+        i, row.level, row.at, row.raw, row.text,
         i + 1 == rows.size() ? ", style=filled, fillcolor=\"#dcead2\"" : "");
     if (i > 0) absl::StrAppendFormat(&dot, "  n%u -> n%u;\n", i - 1, i);
   }
