@@ -96,11 +96,14 @@ class ABSL_LOCKABLE Spinlock {
 // Holds a lock for a scope.
 class ABSL_SCOPED_LOCKABLE SpinlockHolder {
  public:
-  explicit SpinlockHolder(Spinlock& lock) ABSL_EXCLUSIVE_LOCK_FUNCTION(lock)
+  [[gnu::always_inline]] explicit SpinlockHolder(Spinlock& lock)
+      ABSL_EXCLUSIVE_LOCK_FUNCTION(lock)
       : lock_(lock) {
     lock_.Lock();
   }
-  ~SpinlockHolder() ABSL_UNLOCK_FUNCTION() { lock_.Unlock(); }
+  [[gnu::always_inline]] ~SpinlockHolder() ABSL_UNLOCK_FUNCTION() {
+    lock_.Unlock();
+  }
   SpinlockHolder(const SpinlockHolder&) = delete;
   SpinlockHolder& operator=(const SpinlockHolder&) = delete;
 

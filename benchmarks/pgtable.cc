@@ -181,6 +181,22 @@ class World {
     table_.SetSoftware(Ipa(kBase), kGiB, software_ ^= 1);
   }
 
+  void WriteProtect() {
+    SpinlockHolder hold(table_.lock);
+    table_.WriteProtect(Ipa(kBase), kGiB);
+  }
+  void ClearYoung() {
+    SpinlockHolder hold(table_.lock);
+    benchmark::DoNotOptimize(table_.TestClearAccessed(Ipa(kBase), kGiB));
+  }
+  void MakeYoung(const std::vector<uint64_t>& order) {
+    for (const uint64_t ipa : order) {
+      SpinlockHolder hold(table_.lock);
+      auto cursor = *table_.Find(Ipa(ipa));
+      table_.SetAccessedAt(cursor);
+    }
+  }
+
   // ---- for the sparse table: one page in each 2 MiB of 64 GiB
 
   void MapSparse() {
@@ -261,6 +277,11 @@ struct Operation {
 
 void Nothing(World&) {}
 void Mapped(World& w) { w.MapRange(kPageLevel); }
+// Mapped, and not accessed since.
+void Old(World& w) {
+  w.MapRange(kPageLevel);
+  w.ClearYoung();
+}
 std::vector<uint64_t> hot_order;  // NOLINT: made by prepare, used by run
 
 constexpr double kNone = -1;
@@ -305,6 +326,12 @@ const Operation kOperations[] = {
      kPages, Nothing, [](World& w) { w.AnnotateRange(); }},
     {"annotate_range_mapped", "annotate, one range, mapped", 10.3, 228, 0.43, 7,
      0.10, kPages, Mapped, [](World& w) { w.AnnotateRange(); }},
+    {"wrprotect_range", "wrprotect, one range", 3.8, 94, 0.43, 9, 0.15, kPages,
+     Mapped, [](World& w) { w.WriteProtect(); }},
+    {"young_range", "clear young, one range", 3.4, 74, 0.44, 10, 0.15, kPages,
+     Mapped, [](World& w) { w.ClearYoung(); }},
+    {"mkyoung_rand", "mkyoung, random", 28, 557, 5.3, 61, 0.20, kPages, Old,
+     [](World& w) { w.MakeYoung(w.random()); }},
     {"software_range", "set software bits, one range", kNone, kNone, kNone,
      kNone, 0.10, kPages, Mapped, [](World& w) { w.SetSoftware(); }},
     {"map_page_held", "map, random, lock held by the caller", 61, 960, 8.1, 117,

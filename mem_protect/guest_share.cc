@@ -165,13 +165,16 @@ Result<bool> MemProtect::TestClearYoung(Vm& vm, uint64_t gfn, uint64_t pages,
   if (!IsPageOrBlock(pages, gfn)) return Error(Errno::kEinval);
   HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, pages));
   SpinlockHolder hold(vm.stage2.lock);
-  return vm.stage2.TestClearAccessed(ipa, pages << kPageShift, clear);
+  const uint64_t size = pages << kPageShift;
+  return clear ? vm.stage2.TestClearAccessed(ipa, size)
+               : vm.stage2.TestAccessed(ipa, size);
 }
 
 Status MemProtect::MakeYoung(Vm& vm, uint64_t gfn) {
   HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, 1));
   SpinlockHolder hold(vm.stage2.lock);
-  vm.stage2.SetAccessed(ipa, kPageSize);
+  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
+  if (at.kind() == pgtable::PteKind::kLeaf) vm.stage2.SetAccessedAt(at);
   return {};
 }
 

@@ -492,26 +492,43 @@ class Stage2 {
   // once.
   void WriteProtect(Ipa ipa, uint64_t size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
-    ChangeLeaves(ipa, size, [](Pte<G> leaf) { return leaf.WithoutWrite(); });
+    VisitLeaves<Pte<G>::kValidBit | Pte<G>::kWritableBit>(
+        ipa, size, [](uint64_t* entry, uint64_t raw) {
+          machine::StorePte(entry, Pte<G>(raw).WithoutWrite().raw());
+        });
+    machine::DsbIshst();
   }
 
   // Whether a leaf of the range was accessed since its flag was cleared, as far
   // as the tables know: a translation that some TLB still holds sets no flag.
-  // `clear`: clears the flags.
-  bool TestClearAccessed(Ipa ipa, uint64_t size, bool clear)
+  bool TestAccessed(Ipa ipa, uint64_t size) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
     bool accessed = false;
-    ChangeLeaves(ipa, size, [&](Pte<G> leaf) {
-      accessed |= leaf.accessed();
-      return clear ? leaf.WithAccessed(false) : leaf;
-    });
+    VisitLeaves<Pte<G>::kValidBit | Pte<G>::kAccessBit>(
+        ipa, size, [&](uint64_t*, uint64_t) { accessed = true; });
+    return accessed;
+  }
+  // The same, and clears the flags.
+  bool TestClearAccessed(Ipa ipa, uint64_t size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    bool accessed = false;
+    VisitLeaves<Pte<G>::kValidBit | Pte<G>::kAccessBit>(
+        ipa, size, [&](uint64_t* entry, uint64_t raw) {
+          machine::StorePte(entry, Pte<G>(raw).WithAccessed(false).raw());
+          accessed = true;
+        });
+    machine::DsbIshst();
     return accessed;
   }
 
-  // Marks the leaves of the range as accessed.
-  void SetAccessed(Ipa ipa, uint64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
-    ChangeLeaves(ipa, size,
-                 [](Pte<G> leaf) { return leaf.WithAccessed(true); });
+  // Marks the valid leaf at the cursor (CHECKed) as accessed.
+  void SetAccessedAt(Cursor& cursor) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    HOLDFAST_CHECK(cursor.table_ == this && (cursor.spot_.raw & 1) != 0);
+    const uint64_t raw = Pte<G>(cursor.spot_.raw).WithAccessed(true).raw();
+    if (raw == cursor.spot_.raw) return;
+    cursor.spot_.raw = raw;
+    machine::StorePte(cursor.spot_.entry, raw);
+    machine::DsbIshst();
   }
 
   // ---- Teardown ------------------------------------------------------------
@@ -587,15 +604,17 @@ class Stage2 {
     return left < run ? static_cast<unsigned>(left) : run;
   }
 
-  // Stores change(leaf) for each valid leaf of the range; a block that the
-  // range covers in part counts, holes are skipped.
-  template <class Change>
-  void ChangeLeaves(Ipa ipa, uint64_t size, Change change)
+  // Calls visit(entry, raw) for each entry of the range that has all bits of
+  // `mask`, the valid bit among them, and is no table: for the leaves that a
+  // change of rights or age is about. A block that the range covers in part
+  // counts.
+  template <uint64_t mask, class Visit>
+  [[gnu::always_inline]] void VisitLeaves(Ipa ipa, uint64_t size,
+                                          Visit visit) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
     CheckRange(ipa, size);
     uint64_t at = ipa.value();
     const uint64_t end = at + size;
-    bool stored = false;
     while (at < end) {
       Spot spot;
       tree_.Walk(at, spot);
@@ -603,19 +622,26 @@ class Stage2 {
       const uint64_t first = Tree::AlignDown(at, level);
       const unsigned run =
           Run(first, end - first + Tree::Size(level) - 1, level);
-      unsigned i = 0;
-      for (; i < run; ++i) {
-        const uint64_t raw = machine::LoadPte(spot.entry + i);
-        if (Tree::IsTable(raw, level)) break;
-        if ((raw & 1) == 0) continue;
-        const uint64_t changed = change(Pte<G>(raw)).raw();
-        if (changed == raw) continue;
-        machine::StorePte(spot.entry + i, changed);
-        stored = true;
+      unsigned done = run;
+      if (level == Tree::kPages) [[likely]] {
+        uint64_t* const last = spot.entry + run;
+#pragma clang loop unroll_count(4)
+        for (uint64_t* entry = spot.entry; entry != last; ++entry) {
+          const uint64_t raw = machine::LoadPte(entry);
+          if ((raw & mask) == mask) visit(entry, raw);
+        }
+      } else {
+        for (unsigned i = 0; i < run; ++i) {
+          const uint64_t raw = machine::LoadPte(spot.entry + i);
+          if (Tree::IsTable(raw, level)) {
+            done = i;
+            break;
+          }
+          if ((raw & mask) == mask) visit(spot.entry + i, raw);
+        }
       }
-      at = first + (uint64_t{i} << Tree::Shift(level));
+      at = first + (uint64_t{done} << Tree::Shift(level));
     }
-    if (stored) machine::DsbIshst();
   }
 
   // To be called before Grow: a table is going to be linked at `spot`.

@@ -96,9 +96,7 @@ def _clang_tidy_impl(target, ctx):
     twice = bare and not getattr(rule.attr, "target_compatible_with", [])
     if (CcInfo in target and not target.label.workspace_name and not twice and
         rule.kind in ["cc_binary", "cc_library"] and
-        not getattr(rule.attr, "testonly", False) and
-        # Until the names of its parameters agree (DoDrain, Finalized).
-        target.label.package != "tests/random"):
+        not getattr(rule.attr, "testonly", False)):
         files = _files(rule.attr.srcs, ["cc"])
         if not files and not target.label.package.startswith("platforms/"):
             files = _files(getattr(rule.attr, "hdrs", []), ["h"])

@@ -212,8 +212,8 @@ class RandomCalls {
   int PickLoan(Fits fits);
   void Lent(unsigned vm, unsigned frame, uint64_t gfn);
   void Ended(Loan& loan);
-  void DoDrain(unsigned vm, story::Reply reply);
-  void Finalized(unsigned vm);
+  void DoDrain(unsigned at, story::Reply reply);
+  void Finalized(unsigned at);
 
   story::Host& host_;
   const uint64_t first_;

@@ -1,4 +1,4 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-echo "bazel coverage is not set up: use ./holdfast test --coverage" >&2
+echo "bazel coverage is not set up: use ./holdfast coverage" >&2
 exit 1
