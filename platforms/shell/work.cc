@@ -239,7 +239,7 @@ Outcome Session::Access(unsigned cpu, const AccessCommand& access) {
 Outcome Session::Fill(unsigned cpu, const FillCommand& fill) {
   Outcome outcome;
   const Ipa page(fill.pfn << kPageShift);
-  const uint64_t word = fill.byte * 0x0101'0101'0101'0101;
+  const uint64_t word = uint64_t{fill.byte} * 0x0101'0101'0101'0101;
   if (fill.compare) {
     const auto same = AsHost(
         *board_, [&] { return board_->machine().HostPageIs(cpu, page, word); },
