@@ -88,8 +88,7 @@ class LifeCycleTest : public testing::Test {
   uint64_t vcpu_frames_ = 0;
 };
 
-// ---- Slots
-// -------------------------------------------------------------------------
+// ---- Slots ------------------------------------------------------------------
 
 TEST_F(LifeCycleTest, HandlesAreDistinctAndRunOut) {
   std::set<uint64_t> handles;
@@ -134,8 +133,7 @@ TEST_F(LifeCycleTest, FramesNeeded) {
   EXPECT_GE(one.x3, 1u);
 }
 
-// ---- init_vm
-// -----------------------------------------------------------------------
+// ---- init_vm ----------------------------------------------------------------
 
 TEST_F(LifeCycleTest, InitVmErrors) {
   const uint64_t handle = Reserved();
@@ -229,8 +227,7 @@ TEST_F(LifeCycleTest, E10_FailedInitLeavesTheSlotReservedAndMemoryTheHosts) {
   EXPECT_EQ(Call(HF_INIT_VM, handle, memory, root, 1, HF_VM_PROTECTED), "0");
 }
 
-// ---- Contents
-// ----------------------------------------------------------------------
+// ---- Contents ---------------------------------------------------------------
 
 // Whatever the host gives EL2 comes back zero, every byte of it (edge 37: the
 // tail of what an object needs kept the host's bytes, or EL2's).
@@ -277,8 +274,7 @@ TEST_F(LifeCycleTest, E37_MemoryGivenToEl2ComesBackZero) {
       << "a shared page is not EL2's to clear";
 }
 
-// ---- init_vcpu
-// ---------------------------------------------------------------------
+// ---- init_vcpu --------------------------------------------------------------
 
 TEST_F(LifeCycleTest, InitVcpuErrors) {
   const uint64_t handle = BareVm(2);
@@ -348,8 +344,7 @@ TEST_F(LifeCycleTest, DyingVmsGetNoVcpuAndNoStock) {
   world_.EndVm(vm);
 }
 
-// ---- Stock
-// -------------------------------------------------------------------------
+// ---- Stock ------------------------------------------------------------------
 
 TEST_F(LifeCycleTest, TopupWorksInChunksOfTheBudget) {
   const uint64_t handle = BareVm();
@@ -392,8 +387,7 @@ TEST_F(LifeCycleTest, TopupErrors) {
             "-EPERM 0");
 }
 
-// ---- vCPUs
-// -------------------------------------------------------------------------
+// ---- vCPUs ------------------------------------------------------------------
 
 TEST_F(LifeCycleTest, LoadErrorsAndOrder) {
   const HostVm vm = world_.MakeVm(2);
@@ -439,8 +433,7 @@ TEST_F(LifeCycleTest, D10_04_CpuOffPutsTheVcpu) {
   EXPECT_EQ(Call(HF_START_TEARDOWN_VM, vm.handle), "0");
 }
 
-// ---- Teardown
-// ----------------------------------------------------------------------
+// ---- Teardown ---------------------------------------------------------------
 
 TEST_F(LifeCycleTest, TeardownErrors) {
   const HostVm vm = world_.MakeVm(1);
@@ -570,8 +563,7 @@ TEST_F(LifeCycleTest, AllSlotsLive) {
   EXPECT_EQ(world_.GuestLoad(vms[78].handle, 3 * kPageSize), 1078u);
 }
 
-// ---- Bounded work
-// ------------------------------------------------------------------
+// ---- Bounded work -----------------------------------------------------------
 
 // Counts what EL2 did (stores to tables, TLBIs, pages zeroed, locks ...) in
 // each call.
@@ -720,8 +712,7 @@ TEST_F(DeepTest, DrainKeepsToItsBudget) {
   EXPECT_EQ(Call(HF_FINALIZE_TEARDOWN_VM, vm.handle), "0");
 }
 
-// ---- Design 10.13
-// ------------------------------------------------------------------
+// ---- Design 10.13 -----------------------------------------------------------
 
 class LoadEventsTest : public LifeCycleTest {
  protected:

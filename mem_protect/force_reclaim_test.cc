@@ -223,8 +223,7 @@ TEST_F(ForceReclaimTest, E08_DyingVmsCanBeReferenced) {
   EXPECT_EQ(Call(HF_DRAIN_VM, vm_.handle), "0");
 }
 
-// ---- What the stream of events says
-// ----------------------------------------------------
+// ---- What the stream of events says -----------------------------------------
 
 class ForceReclaimEvents : public ForceReclaimTest {
  protected:

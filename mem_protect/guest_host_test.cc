@@ -202,8 +202,7 @@ TEST_F(GuestHostEvents, UnshareFlushesBeforeTheGuestOwns) {
   EXPECT_GT(owned, flushed);
 }
 
-// ---- Teardown
-// -----------------------------------------------------------------
+// ---- Teardown ---------------------------------------------------------------
 
 TEST_F(GuestHostTest, DyingVmsSharedPageComesBackAsItIs) {
   const uint64_t shared = Give(1, 7);
@@ -227,8 +226,7 @@ TEST_F(GuestHostTest, DyingVmsSharedPageComesBackAsItIs) {
   EXPECT_EQ(Call(HF_HOST_SHARE_HYP, shared), "0");
 }
 
-// ---- Poison
-// -------------------------------------------------------------------
+// ---- Poison -----------------------------------------------------------------
 
 TEST_F(GuestHostTest, PoisonIsAskedForByTheAddressOfALeaf) {
   const uint64_t page = Give(6);

@@ -114,8 +114,7 @@ class ShareTest : public testing::Test {
   World world_;
 };
 
-// ---- Sharing
-// -------------------------------------------------------------------------
+// ---- Sharing ----------------------------------------------------------------
 
 TEST_F(ShareTest, GuestAndHostUseThePageTogether) {
   const HostVm vm = LoadedVm();
@@ -384,8 +383,7 @@ TEST_F(NoXnx, E30_RightsTheCpuCannotSayAreRefusedBeforeAnyChange) {
   EXPECT_EQ(Count(shared), 1u);
 }
 
-// ---- Unsharing
-// -----------------------------------------------------------------------
+// ---- Unsharing --------------------------------------------------------------
 
 TEST_F(ShareTest, UnshareTakesThePageFromTheGuestOnEveryCpuAtOnce) {
   const HostVm vm = LoadedVm();
@@ -480,8 +478,7 @@ TEST_F(ShareTest, TablesThatUnsharingEmptiesGoBackToTheStock) {
   }
 }
 
-// ---- Blocks
-// --------------------------------------------------------------------------
+// ---- Blocks -----------------------------------------------------------------
 
 class BlockTest : public ShareTest {
  protected:
@@ -614,8 +611,7 @@ TEST_F(BlockTest, ABlockTakesFewerTables) {
   EXPECT_EQ(Stock(vm), 0u);
 }
 
-// ---- Caches
-// --------------------------------------------------------------------------
+// ---- Caches -----------------------------------------------------------------
 
 struct Caches {
   bool fwb;
@@ -681,8 +677,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Caches{false, true, kRwx}, Caches{true, false, kRwx},
                     Caches{true, true, kRwx}, Caches{true, false, kRw}));
 
-// ---- Rights
-// --------------------------------------------------------------------------
+// ---- Rights -----------------------------------------------------------------
 
 TEST_F(ShareTest, WrprotectTakesEffectWithTheFlushAtTheLatest) {
   const HostVm vm = LoadedVm();
@@ -841,8 +836,7 @@ TEST_F(ShareTest, FlushIsForOneVmid) {
   EXPECT_FALSE(Write(b, 4));
 }
 
-// ---- Age
-// -----------------------------------------------------------------------------
+// ---- Age --------------------------------------------------------------------
 
 class AgeTest : public BlockTest {
  protected:

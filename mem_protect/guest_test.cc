@@ -55,8 +55,7 @@ class GuestTest : public testing::Test {
   World world_;
 };
 
-// ---- Donation
-// ------------------------------------------------------------------------
+// ---- Donation ---------------------------------------------------------------
 
 TEST_F(GuestTest, GuestGetsThePageWithItsContentAndTheHostLosesIt) {
   const HostVm vm = LoadedVm();
@@ -276,8 +275,7 @@ TEST_P(CleanTest, D10_06_ReclaimZeroesBetweenGuestAndHost) {
 
 INSTANTIATE_TEST_SUITE_P(Fwb, CleanTest, testing::Bool());
 
-// ---- Reclaim of a dying VM
-// -------------------------------------------------------------
+// ---- Reclaim of a dying VM --------------------------------------------------
 
 TEST_F(GuestTest, ReclaimNeedsADyingVm) {
   const HostVm vm = LoadedVm();

@@ -31,8 +31,7 @@ Region Mmio(uint64_t base, uint64_t size) {
   return {PhysAddr(base), size, RegionKind::kMmio};
 }
 
-// ---- The largest block that lies inside the region
-// ------------------------------
+// ---- The largest block that lies inside the region --------------------------
 
 TEST(HostFault, MapsAGigabyteWhereItFits) {
   // 1..4 GiB, with 4 MiB more on either side; EL2 is in a region of its own.
@@ -141,8 +140,7 @@ TEST(HostFault, SplitBlockKeepsItsRest) {
   EXPECT_EQ(host.Violations(), "");
 }
 
-// ---- What is refused
-// -------------------------------------------------------------
+// ---- What is refused --------------------------------------------------------
 
 TEST(HostFault, InjectsOutsideRegionsAndBeyondTheInput) {
   Booted host({Mmio(0x900'0000, kPageSize), Ram(kGiB, 64 * kMiB)});
@@ -218,8 +216,7 @@ TEST(Edge, E29_FetchFromMmioIsInjectedAndDoesNotLoop) {
   EXPECT_TRUE(host.Exec(kGiB)) << "RAM is executable";
 }
 
-// ---- Out of tables
-// ---------------------------------------------------------------
+// ---- Out of tables ----------------------------------------------------------
 
 TEST(HostFault, RecyclesMmioWhenTablesRunOut) {
   Booted host({Mmio(0x800'0000, 16 * kPageSize), Mmio(0x900'0000, kPageSize),
@@ -325,8 +322,7 @@ TEST(Edge, E35_RecyclingLosesNoAnnotation) {
   }
 }
 
-// ---- Design 10.10: MMIO is an allow-list
-// -------------------------------------------
+// ---- Design 10.10: MMIO is an allow-list ------------------------------------
 
 TEST(Design, D10_10_WhatIsNotAllowedIsHidden) {
   tests::World world;

@@ -51,8 +51,7 @@ class HypTest : public testing::Test {
 };
 using HypDeathTest = HypTest;
 
-// ---- Share, pin
-// --------------------------------------------------------------------
+// ---- Share, pin -------------------------------------------------------------
 
 TEST_F(HypTest, SharedPageIsMappedAtEl2OnlyWhilePinned) {
   const uint64_t page = world_.Frames(1);
@@ -144,8 +143,7 @@ TEST_F(HypDeathTest, LocksAreTakenInOrder) {
       "held_ranks");
 }
 
-// ---- Donate and give back
-// ------------------------------------------------------------
+// ---- Donate and give back ---------------------------------------------------
 
 TEST_F(HypTest, DonationTakesThePageFromEveryCpu) {
   const uint64_t page = world_.Frames(2);
@@ -272,8 +270,7 @@ TEST_F(HypTest, DonationAcrossTables) {
   EXPECT_TRUE(Host(first + 599));
 }
 
-// ---- A page has one role
-// -------------------------------------------------------------
+// ---- A page has one role ----------------------------------------------------
 
 TEST_F(HypTest, E42_APageHasOneRole) {
   const HostVm vm = world_.MakeVm(1);

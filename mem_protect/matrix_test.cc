@@ -39,8 +39,7 @@ constexpr uint64_t kRights = HF_PROT_R | HF_PROT_W | HF_PROT_PX | HF_PROT_UX;
 constexpr uint64_t kSome = 5;
 constexpr uint64_t kOdd = 300;
 
-// ---- A cell's world
-// ------------------------------------------------------------
+// ---- A cell's world ---------------------------------------------------------
 
 struct Cell {
   World world{World::Options{.cpus = 1}};
@@ -135,8 +134,7 @@ GuestEntry EntryOf(Cell& c, const HostVm& vm, uint64_t gfn) {
   return GuestEntry::Of(at.pte(), at.level());
 }
 
-// ---- States
-// --------------------------------------------------------------------
+// ---- States -----------------------------------------------------------------
 
 // By the names of matrix.h. Each is a way from B.
 const std::map<std::string, std::function<void(Cell&)>> kReachPage = {
@@ -222,8 +220,7 @@ std::string Short(const std::string& column) {
   return column.rfind("E2 ", 0) == 0 && column != "E2 block" ? "E2" : column;
 }
 
-// ---- Calls on a page
-// -----------------------------------------------------------
+// ---- Calls on a page --------------------------------------------------------
 
 using Action = std::function<std::string(Cell&)>;
 
@@ -427,8 +424,7 @@ std::string RunPageCell(const std::string& call, const std::string& column,
   return c.world.Trouble();
 }
 
-// ---- Calls on a run
-// ------------------------------------------------------------
+// ---- Calls on a run ---------------------------------------------------------
 
 const std::map<std::string, std::function<void(Cell&)>> kReachRun = {
     {"B", [](Cell&) {}},
@@ -573,8 +569,7 @@ std::string RunRunCell(const std::string& call, const std::string& column,
   return c.world.Trouble();
 }
 
-// ---- The matrix
-// ----------------------------------------------------------------
+// ---- The matrix -------------------------------------------------------------
 
 // A line for each cell that is not what its row says.
 template <class Rows, class States>

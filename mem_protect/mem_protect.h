@@ -137,8 +137,7 @@ class MemProtect {
   // shared with (EPERM). E: host OWNED.
   Status UnshareFfa(uint64_t pfn, uint64_t pages);
 
-  // ---- Host and protected guest
-  // -----------------------------------------------
+  // ---- Host and protected guest ---------------------------------------------
 
   // Gives a page of the host to the guest at `gfn`.
   // C: host OWNED as in ShareHyp; gfn in range (ERANGE) and with neither page

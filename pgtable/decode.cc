@@ -44,8 +44,7 @@ class Fields {
   std::vector<DecodedField>& out_;
 };
 
-// ---- Attributes
-// ---------------------------------------------------------------
+// ---- Attributes -------------------------------------------------------------
 
 const char* StageText(Stage stage) {
   switch (stage) {
@@ -120,8 +119,7 @@ std::string HypRights(uint64_t raw) {
   return rights;
 }
 
-// ---- Kinds of descriptor
-// ------------------------------------------------------
+// ---- Kinds of descriptor ----------------------------------------------------
 
 std::string AnnotationText(const Annotation& annotation) {
   switch (annotation.type()) {

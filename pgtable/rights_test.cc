@@ -231,8 +231,7 @@ TEST(RightsDeathTest, WhatCallersMustHaveValidated) {
   EXPECT_DEATH(t.table.SetAccessedAt(hole), "raw");
 }
 
-// ---- In what order
-// ------------------------------------------------------------
+// ---- In what order ----------------------------------------------------------
 
 std::vector<sim::EventType> Types(sim::Machine& machine) {
   std::vector<sim::EventType> types;

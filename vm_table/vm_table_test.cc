@@ -33,8 +33,7 @@ constexpr VmHandle kNoHandles[] = {
     VmHandle(0),      VmHandle(1),      VmHandle(0xfff), VmHandle(0x10ff),
     VmHandle(0x1100), VmHandle(0x8000), VmHandle(0xffff)};
 
-// ---- The diagram
-// -------------------------------------------------------------
+// ---- The diagram ------------------------------------------------------------
 
 enum class State { kFree, kReserved, kInitialising, kLive, kDying };
 constexpr State kStates[] = {State::kFree, State::kReserved,
@@ -232,8 +231,7 @@ TEST_F(VmTableTest, AWholeLifeIsRecorded) {
   EXPECT_THAT(states, ElementsAre(1, 2, 3, 4, 0));
 }
 
-// ---- Handles
-// -----------------------------------------------------------------
+// ---- Handles ----------------------------------------------------------------
 
 TEST_F(VmTableDeathTest, HandlesAtTheEdges) {
   // All slots taken, VMs in the first and the last.
@@ -288,8 +286,7 @@ TEST_F(VmTableTest, AllSlotsThenNoneThenTheFreedOne) {
   EXPECT_EQ(table_.Reserve().value(), kLast);
 }
 
-// ---- References
-// --------------------------------------------------------------
+// ---- References -------------------------------------------------------------
 
 class LiveVmTest : public VmTableTest {
  protected:
@@ -361,8 +358,7 @@ TEST_F(LiveVmDeathTest, AReferenceIsNotGivenUpUnderTheLock) {
       "panic: .*spinlock.h");
 }
 
-// ---- vCPUs
-// -------------------------------------------------------------------
+// ---- vCPUs ------------------------------------------------------------------
 
 TEST_F(LiveVmTest, ANewVcpuNeedsAnIndexThatIsFree) {
   EXPECT_TRUE(table_.CheckNewVcpu(*vm_, 0).has_value());
@@ -521,8 +517,7 @@ TEST_F(LiveVmTest, ARefusedLoadIsNotRemembered) {
   EXPECT_FALSE(table_.Load(handle(), 0).value().stale_context);
 }
 
-// ---- The end of a VM's vCPUs
-// ---------------------------------------------------
+// ---- The end of a VM's vCPUs ------------------------------------------------
 
 TEST_F(LiveVmDeathTest, TakeVcpuKeepsToItsBudget) {
   Vcpu one(*vm_, 1, {}, Pfn());
@@ -570,8 +565,7 @@ TEST_F(VmTableTest, TakesEveryVcpuOnce) {
   table_.Remove(*vm);
 }
 
-// ---- Objects
-// -------------------------------------------------------------------
+// ---- Objects ----------------------------------------------------------------
 
 TEST_F(VmTableTest, AVmRemembersItsShape) {
   const VmPointer vm = MakeVm(VmHandle(0x1005), 7);
@@ -599,8 +593,7 @@ TEST(FrameRangeTest, OverlapsIfOneFrameIsCommon) {
   EXPECT_EQ(kRange.size(), 4 * kPageSize);
 }
 
-// ---- The lock
-// --------------------------------------------------------------------
+// ---- The lock ---------------------------------------------------------------
 
 // Where clang cannot look (code built without the analysis), the table asks
 // itself.

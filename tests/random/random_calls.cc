@@ -136,8 +136,7 @@ Reply RandomCalls::Do(size_t row, Want want, uint64_t x1, uint64_t x2,
   return reply;
 }
 
-// ---- Sensible calls
-// ----------------------------------------------------------
+// ---- Sensible calls ---------------------------------------------------------
 
 void RandomCalls::Share() {
   const int frame =
