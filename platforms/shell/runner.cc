@@ -31,6 +31,12 @@ bool IsForTheJournal(const Command& command) {
          command.As<QuitCommand>() == nullptr;
 }
 
+// All that a session does; of `include`, its lines.
+bool IsForTheRecord(const Command& command) {
+  return command.As<IncludeCommand>() == nullptr &&
+         command.As<RecordCommand>() == nullptr;
+}
+
 const ExpectCommand* ExpectIn(const Command& command) {
   if (const auto* on = command.As<OnCommand>())
     return on->command->As<ExpectCommand>();
@@ -112,9 +118,10 @@ bool Runner::Do(const Place& place, const std::string& line) {
     }
   }
   if (done_) return false;
+  if (record_.is_open() && !replaying_ && IsForTheRecord(*command))
+    record_ << line << "\n";
   if (!IsForTheJournal(*command)) return true;
   journal_.push_back(line);
-  if (record_.is_open()) record_ << line << "\n";
   if (options_.check != CheckWhen::kEvery || replaying_) return true;
   const std::string trouble = session_->Trouble();
   return trouble.empty() || Fail(place, line, Failure::kTrouble, trouble);
@@ -127,7 +134,6 @@ Parsed<std::vector<Outcome>> Runner::Carry(const Place& place,
     const auto* on = command.As<OnCommand>();
     HOLDFAST_TRY(Expect(
         place, line, on != nullptr ? on->cpu : session_->last_cpu(), *expect));
-    if (record_.is_open()) record_ << line << "\n";
     return std::vector<Outcome>();
   }
   return CarryOut(command);

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "mem_protect/page_record.h"
@@ -315,6 +316,19 @@ TEST(Files, RecordedLinesCanBeIncluded) {
             0)
       << runner.Output();
   EXPECT_EQ(Contents(path), "call host_share_hyp @0x40000000\nexpect 0\n");
+}
+
+TEST(Files, ARecordGoesBackWhereTheSessionDid) {
+  const std::string path = TempFile("back.hf");
+  TestRunner runner;
+  const std::vector<std::string> lines = {
+      "call host_share_hyp @0x40000000", "snapshot shared",
+      "call host_unshare_hyp @0x40000000", "restore shared",
+      "call host_unshare_hyp @0x40000000"};
+  ASSERT_TRUE(runner.Do(absl::StrCat("record ", path)));
+  EXPECT_EQ(runner.Run(lines), 0) << runner.Output();
+  ASSERT_TRUE(runner.Do("stop"));
+  EXPECT_EQ(Contents(path), absl::StrJoin(lines, "\n") + "\n");
 }
 
 TEST(Files, AMistakeInAnIncludedFileNamesThatFile) {
