@@ -15,23 +15,24 @@ _granule = transition(
 )
 
 def _granule_variant_impl(ctx):
-    program = ctx.actions.declare_file(ctx.label.name)
+    executable = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.symlink(
-        output = program,
-        target_file = ctx.attr.binary[0][DefaultInfo].files_to_run.executable,
+        output = executable,
+        target_file = ctx.attr.program[0][DefaultInfo].files_to_run.executable,
         is_executable = True,
     )
     return [DefaultInfo(
-        executable = program,
-        files = depset([program]),
-        runfiles = ctx.runfiles([program]),
+        executable = executable,
+        files = depset([executable]),
+        runfiles = ctx.runfiles([executable]),
     )]
 
+# (Not `binary`: what an aspect that follows that finds is found without it.)
 granule_variant = rule(
     implementation = _granule_variant_impl,
-    doc = "`binary`, built for pages of `granule`.",
+    doc = "`program`, built for pages of `granule`.",
     attrs = {
-        "binary": attr.label(cfg = _granule, mandatory = True),
+        "program": attr.label(cfg = _granule, mandatory = True),
         "granule": attr.string(mandatory = True, values = ["4k", "16k", "64k"]),
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
