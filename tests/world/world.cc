@@ -117,10 +117,10 @@ std::optional<Stage2Context> World::ContextOf(uint64_t handle) {
 template <class T>
 bool World::Refused(uint64_t handle, const sim::Access<T>& access) {
   if (access.has_value()) return false;
-  guest_fault_ = access.error();
+  const sim::Fault& fault = guest_faults_[ThisCpu()] = access.error();
   vm_table::Vcpu* vcpu = hv().loaded(ThisCpu());
   if (vcpu != nullptr && vcpu->vm().handle().value() == handle) {
-    EXPECT_EQ(hv().HandleGuestAbort(GuestExitOf(guest_fault_)),
+    EXPECT_EQ(hv().HandleGuestAbort(GuestExitOf(fault)),
               hyp::GuestAction::kExit);
   }
   return true;

@@ -13,6 +13,7 @@
 #ifndef HOLDFAST_TESTS_WORLD_WORLD_H_
 #define HOLDFAST_TESTS_WORLD_WORLD_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -20,6 +21,8 @@
 #include <vector>
 
 #include "base/addr.h"
+#include "base/cpu_local.h"
+#include "base/machine.h"
 #include "hyp/abi.h"
 #include "hyp/hypervisor.h"
 #include "mem_protect/memory_map.h"
@@ -107,8 +110,10 @@ class World {
   std::optional<uint64_t> GuestLoad(uint64_t handle, uint64_t ipa);
   bool GuestStore(uint64_t handle, uint64_t ipa, uint64_t value);
   bool GuestExec(uint64_t handle, uint64_t ipa, bool privileged = true);
-  // What the last refused guest access of this World was refused for.
-  const sim::Fault& guest_fault() const { return guest_fault_; }
+  // What the last refused guest access on this CPU was refused for.
+  const sim::Fault& guest_fault() const {
+    return guest_faults_[machine::ThisCpu().index];
+  }
   // An HVC by the guest whose vCPU is loaded here; kGuestPc is the instruction
   // behind it.
   GuestReply GuestCall(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
@@ -143,7 +148,7 @@ class World {
   void UnshareAll(const HostVm& vm);
 
   Board board_;
-  sim::Fault guest_fault_;
+  std::array<sim::Fault, kMaxCpus> guest_faults_;
   uint64_t next_frame_ = 0;
 };
 
