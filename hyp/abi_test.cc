@@ -5,8 +5,13 @@
 #include "hyp/abi.h"
 
 #include <cstdint>
-#include <set>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/result.h"
 #include "gtest/gtest.h"
 #include "hyp/calls.h"
@@ -16,35 +21,56 @@
 namespace holdfast::hyp {
 namespace {
 
-TEST(Abi, NumbersAreFrozen) {
-  struct Number {
-    uint32_t id;
-    uint32_t value;
-  };
-  constexpr Number kFrozen[] = {
-      {HF_HOST_SHARE_HYP, 0xC6000100},
-      {HF_HOST_UNSHARE_HYP, 0xC6000101},
-      {HF_HOST_DONATE_GUEST, 0xC6000102},
-      {HF_FORCE_RECLAIM_GUEST_PAGE, 0xC600010E},
-      {HF_RECLAIM_DYING_GUEST_PAGE, 0xC600010F},
-      {HF_RESERVE_VM, 0xC6000110},
-      {HF_UNRESERVE_VM, 0xC6000111},
-      {HF_VM_FRAMES_NEEDED, 0xC6000112},
-      {HF_INIT_VM, 0xC6000113},
-      {HF_INIT_VCPU, 0xC6000114},
-      {HF_TOPUP_VM, 0xC6000115},
-      {HF_START_TEARDOWN_VM, 0xC6000116},
-      {HF_DRAIN_VM, 0xC6000117},
-      {HF_FINALIZE_TEARDOWN_VM, 0xC6000118},
-      {HF_VCPU_LOAD, 0xC6000120},
-      {HF_VCPU_PUT, 0xC6000121},
-  };
-  for (const Number& number : kFrozen) {
-    EXPECT_EQ(number.id, number.value);
-    EXPECT_NE(FindCall(number.id), nullptr) << std::hex << number.id;
+// The ABI as text, one line a name.
+std::string AbiAsText() {
+  std::string text;
+  for (const Call& call : kCalls) {
+    const std::vector<const char*> fields(
+        call.fields.begin(), call.fields.begin() + call.arguments());
+    absl::StrAppendFormat(&text, "%#x %s(%s)\n", call.id, call.name,
+                          absl::StrJoin(fields, ", "));
   }
-  EXPECT_EQ(HF_NOT_SUPPORTED, -1);
-  EXPECT_EQ(HF_VM_PROTECTED, 1u);
+#define NUMBER(name) absl::StrAppendFormat(&text, #name " %#x\n", name)
+  NUMBER(HF_SMCCC_UID);
+  NUMBER(HF_SMCCC_REVISION);
+  NUMBER(HF_UID_0);
+  NUMBER(HF_UID_1);
+  NUMBER(HF_UID_2);
+  NUMBER(HF_UID_3);
+  NUMBER(HF_ABI_MAJOR);
+  NUMBER(HF_ABI_MINOR);
+  NUMBER(HF_FEATURE_PROTECTED_VMS);
+  NUMBER(HF_FEATURE_NON_PROTECTED_VMS);
+  NUMBER(HF_FEATURE_FORCE_RECLAIM);
+  NUMBER(HF_VM_PROTECTED);
+  NUMBER(HF_PROT_PX);
+  NUMBER(HF_PROT_UX);
+  NUMBER(HF_PROT_W);
+  NUMBER(HF_PROT_R);
+  NUMBER(HF_ABORT_EXTERNAL);
+  NUMBER(HF_ABORT_TRANSLATION);
+  NUMBER(HF_NO_GFN);
+  NUMBER(HF_MAX_VCPUS);
+  NUMBER(HF_GUEST_FEATURES);
+  NUMBER(HF_GUEST_MEMINFO);
+  NUMBER(HF_GUEST_MEM_SHARE);
+  NUMBER(HF_GUEST_MEM_UNSHARE);
+#undef NUMBER
+  absl::StrAppendFormat(&text, "HF_GUEST_INVALID_PARAMETER %d\n",
+                        HF_GUEST_INVALID_PARAMETER);
+  absl::StrAppendFormat(&text, "HF_NOT_SUPPORTED %d\n", HF_NOT_SUPPORTED);
+  return text;
+}
+
+TEST(Abi, IsAsReleased) {
+  std::ifstream file("hyp/testdata/abi.golden");
+  std::ostringstream golden;
+  golden << file.rdbuf();
+  EXPECT_EQ(AbiAsText(), golden.str())
+      << "A number, name or field of the ABI differs from hyp/testdata/"
+         "abi.golden. Hosts are built with these: docs/abi.md, \"What may "
+         "change\", says what is allowed. If the change is meant, raise "
+         "HF_ABI_MAJOR or HF_ABI_MINOR and put the text above there.";
 }
 
 // Fast, 64-bit, vendor hypervisor service (SMCCC 1.2, 2.5); bit 16, the SVE

@@ -29,7 +29,7 @@ formatted() {
 
 # An SPDX line near the top of each file that can have a comment.
 licensed() {
-  git ls-files -z -- ':!LICENSE' ':!LICENSES/*' ':!*.json' ':!*.png' ':!*/corpus/*' \
+  git ls-files -z -- ':!LICENSE' ':!LICENSES/*' ':!*.json' ':!*.png' ':!*.svg' ':!*/corpus/*' \
     ':!*/testdata/*' |
     xargs -0 awk '
       FNR == 1 { if (file != "" && !found) print file ":1: no SPDX line"
