@@ -22,7 +22,7 @@ using tests::World;
 
 constexpr uint64_t kJunk = 0xdead'beef'dead'beef;
 
-TEST(CallTable, FindsItsOwnIdsOnly) {
+TEST(CallTable, E17_FindsItsOwnIdsOnly) {
   std::set<uint32_t> ids;
   for (const Call& call : kCalls) {
     EXPECT_TRUE(ids.insert(call.id).second) << call.name;

@@ -119,7 +119,7 @@ TEST_F(LifeCycleTest, UnreserveWantsAReservedSlot) {
   EXPECT_EQ(Call(HF_UNRESERVE_VM, vm), "-EINVAL") << "a VM is in it";
 }
 
-TEST_F(LifeCycleTest, FramesNeeded) {
+TEST_F(LifeCycleTest, E38_FramesNeeded) {
   EXPECT_EQ(Call(HF_VM_FRAMES_NEEDED, 0), "-EINVAL");
   EXPECT_EQ(Call(HF_VM_FRAMES_NEEDED, HF_MAX_VCPUS + 1), "-EINVAL");
   EXPECT_EQ(Call(HF_VM_FRAMES_NEEDED, uint64_t{1} << 32 | 1), "-EINVAL")
@@ -207,7 +207,7 @@ TEST_F(LifeCycleTest, D10_01_MisalignedRootIsRefused) {
 }
 
 // A failed init left references on the donated pages in the reference.
-TEST_F(LifeCycleTest, E10_FailedInitLeavesTheSlotReservedAndMemoryTheHosts) {
+TEST_F(LifeCycleTest, E06_E10_FailedInitLeavesTheSlotReservedAndMemoryTheHosts) {
   const uint64_t handle = Reserved();
   const uint64_t memory = Memory();
   const uint64_t root = Root();

@@ -798,7 +798,7 @@ TEST_F(ShareTest, RelaxErrorsComeInOrder) {
   EXPECT_EQ(Call(HF_HOST_RELAX_PERMS_GUEST, 0, kRw), "-EAGAIN");
 }
 
-TEST_F(BlockTest, WrprotectOfRangesHolesAndPartsOfBlocks) {
+TEST_F(BlockTest, E04_WrprotectOfRangesHolesAndPartsOfBlocks) {
   const HostVm vm = LoadedVm();
   EXPECT_EQ(Call(HF_HOST_WRPROTECT_GUEST, vm.handle, 0, kBlock), "0")
       << "all a hole";

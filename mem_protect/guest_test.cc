@@ -140,7 +140,7 @@ TEST_F(GuestTest, E34_GfnsBeyondTheInputAreErange) {
 
 // x2 of ENOMEM: exactly what is missing; with that it works, with one less it
 // does not.
-TEST_F(GuestTest, EnomemSaysHowMuchIsMissing) {
+TEST_F(GuestTest, E13_EnomemSaysHowMuchIsMissing) {
   const HostVm vm = LoadedVm(0);
   const uint64_t page = world_.Frames(1);
   const auto missing = [&](uint64_t gfn) {

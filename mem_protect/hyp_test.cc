@@ -255,7 +255,7 @@ TEST_F(HypTest, OnlyHypsOwnPagesGoBack) {
 }
 
 // A donation that crosses a table of the host's and one of EL2's.
-TEST_F(HypTest, DonationAcrossTables) {
+TEST_F(HypTest, E41_DonationAcrossTables) {
   const uint64_t first = tests::kRam2Base / kPageSize + 500;
   ASSERT_EQ(Donate({{Pfn(first), 600}}), "0");
   for (uint64_t pfn :

@@ -134,7 +134,7 @@ TEST(SmcFilterTest, SveHintIsNotPartOfTheName) {
   EXPECT_EQ(AllowedSmc(0xc401'0003, 0), 0xc400'0003u);
 }
 
-TEST(SmcFilterTest, NoImmediateAndNoUpperHalf) {
+TEST(SmcFilterTest, E15_E16_NoImmediateAndNoUpperHalf) {
   for (const uint64_t id : kAllowed) {
     for (unsigned bit = 0; bit < 16; ++bit)
       EXPECT_FALSE(AllowedSmc(id, Bit(bit)).has_value());
