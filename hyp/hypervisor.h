@@ -116,7 +116,8 @@ class Hypervisor {
   vm_table::Vcpu* loaded(unsigned cpu) const { return cpus_[cpu].loaded; }
 
  private:
-  friend struct Calls;  // the handlers (calls.h)
+  friend struct Calls;     // the handlers (calls.h)
+  friend class Inspector;  // of checkers, in tests/
 
   // Touched by its own CPU only.
   struct alignas(64) PerCpu {

@@ -99,6 +99,8 @@ class PagePool {
   }
 
  private:
+  friend class PoolInspector;  // of checkers, in tests/
+
   PhysAddr PopHead() {
     const PhysAddr page(head_);
     uint64_t* const words = static_cast<uint64_t*>(machine::PhysToVirt(page));

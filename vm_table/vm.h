@@ -41,6 +41,7 @@ struct FrameRange {
   }
 };
 
+class Inspector;  // of checkers, in tests/
 class Vm;
 
 // Why a vCPU stopped running: the registers of the exception as EL2 took it
@@ -69,6 +70,7 @@ class Vcpu {
   GuestExit exit;
 
  private:
+  friend class Inspector;
   friend class VmTable;
 
   Vm& vm_;
@@ -119,6 +121,7 @@ class Vm {
   Ipa drain_cursor ABSL_GUARDED_BY(stage2.lock);
 
  private:
+  friend class Inspector;
   friend class VmTable;
 
   // The vCPU pointers stand right behind the object.

@@ -126,6 +126,7 @@ class VmTable {
   uint32_t References(const Vm& vm) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
 
  private:
+  friend class Inspector;
   friend class VmRef;
 
   enum class SlotState : uint8_t { kFree, kReserved, kInitialising, kVm };

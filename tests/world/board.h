@@ -65,6 +65,7 @@ class Board {
   hyp::Hypervisor& hv() { return *hv_; }
   mem_protect::MemProtect& mem() { return hv_->mem(); }
   const vm_table::FrameRange& carveout() const { return carveout_; }
+  const std::vector<vm_table::FrameRange>& image() const { return image_; }
 
   // A hypercall by the CPU that the calling thread is.
   Reply Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0, uint64_t x3 = 0,

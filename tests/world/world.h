@@ -88,6 +88,7 @@ class World {
 
   sim::Machine& machine() { return board_.machine(); }
   hyp::Hypervisor& hv() { return board_.hv(); }
+  Board& board() { return board_; }
   mem_protect::MemProtect& mem() { return hv().mem(); }
 
   // The following act on the CPU that the calling thread is (CPU 0 for the

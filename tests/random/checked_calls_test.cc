@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The random calls of random_calls_test, each held against the executable
+// specification: on one CPU after another, and on four at once. Says how many
+// calls it checks in a minute.
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/random/random_calls.h"
+#include "tests/spec/oracle.h"
+#include "tests/spec/oracle_host.h"
+#include "tests/world/world.h"
+
+namespace holdfast::tests {
+namespace {
+
+using random::RandomCalls;
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr uint64_t kCalls = 20'000;
+#else
+constexpr uint64_t kCalls = 300'000;
+#endif
+#endif
+
+TEST(CheckedCalls, OnFourCpusInTurn) {
+  spec::Oracle oracle;
+  World world(World::Options{.cpus = 4, .scheduling_point = oracle.Hook()});
+  oracle.Attach(world.board());
+  spec::OracleHost host(world, oracle);
+  const uint64_t first = world.Frames(RandomCalls::kFrames, 16);
+  RandomCalls calls(host, /*seed=*/20261126, first);
+  uint64_t turn = 0;
+  uint64_t next_check = 1000;
+  const auto start = std::chrono::steady_clock::now();
+  while (calls.calls() < kCalls) {
+    const unsigned cpu = static_cast<unsigned>(turn++ * 7 / 16 % 4);
+    sim::OnCpu on(world.machine(), cpu);
+    calls.Step(cpu);
+    if (calls.calls() < next_check) continue;
+    next_check = calls.calls() + kCalls / 40;
+    ASSERT_EQ(oracle.FullTrouble(), "") << "after " << calls.calls();
+    for (unsigned i = 0; i < 8; ++i) {
+      const uint64_t frame = (turn + i * 5) % RandomCalls::kFrames;
+      host.Store((first + frame) * kPageSize, turn);
+      host.Load((first + frame) * kPageSize);
+    }
+  }
+  const std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - start;
+  std::printf("%.0f checked calls a minute\n",
+              static_cast<double>(oracle.calls()) / seconds.count() * 60);
+  EXPECT_EQ(oracle.FullTrouble(), "");
+  EXPECT_EQ(world.Trouble(), "");
+}
+
+TEST(CheckedCalls, OnFourCpusAtOnce) {
+  spec::Oracle oracle;
+  World world(World::Options{.cpus = 4, .scheduling_point = oracle.Hook()});
+  oracle.Attach(world.board());
+  struct Cpu {
+    Cpu(World& world, spec::Oracle& oracle, unsigned index)
+        : host(world, oracle),
+          calls(host, index + 1, world.Frames(RandomCalls::kFrames, 16)) {}
+    spec::OracleHost host;
+    RandomCalls calls;
+  };
+  std::vector<std::unique_ptr<Cpu>> cpus;
+  for (unsigned i = 0; i < 4; ++i)
+    cpus.push_back(std::make_unique<Cpu>(world, oracle, i));
+  world.machine().RunOnAllCpus([&](unsigned cpu) {
+    for (uint64_t i = 0; i < kCalls / 40; ++i) cpus[cpu]->calls.Step(cpu);
+    cpus[cpu]->calls.Put(cpu);
+  });
+  EXPECT_EQ(oracle.FullTrouble(), "");
+  EXPECT_EQ(world.Trouble(), "");
+}
+
+}  // namespace
+}  // namespace holdfast::tests

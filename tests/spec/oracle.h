@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract, watching: a Holdfast on a simulated machine whose every call,
+// abort and access is held against the executable specification (steps.h).
+//
+// clang-format off
+//   spec::Oracle oracle;
+//   config.machine.scheduling_point = oracle.Hook();
+//   tests::Board board(config);
+//   oracle.Attach(board);
+//   oracle.Call(HF_HOST_SHARE_HYP, pfn);   // ... and so on, as the host
+//   EXPECT_EQ(oracle.Trouble(), "");
+// clang-format on
+//
+// It reads a part of the state when its lock is acquired and when it is about
+// to be released. Between calls it keeps what it read last: a part that is not
+// that when its lock is next acquired was changed without the lock, and so is
+// every store to a table whose lock the storing CPU does not hold. When a call
+// ends, its lock sections and its results must be those that the contract gives
+// (run.h). So it works with any number of CPUs at once.
+//
+// Accesses through it are checked too: against the state (who may touch what),
+// and contents (contents.h).
+//
+// Calls that go round it change the state unchecked; it takes note of them by
+// their locks.
+#ifndef HOLDFAST_TESTS_SPEC_ORACLE_H_
+#define HOLDFAST_TESTS_SPEC_ORACLE_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "hyp/hypervisor.h"
+#include "platforms/sim/host_mutex.h"
+#include "platforms/sim/machine.h"
+#include "tests/spec/abstraction.h"
+#include "tests/spec/board_concrete.h"
+#include "tests/spec/contents.h"
+#include "tests/spec/run.h"
+#include "tests/spec/state.h"
+#include "tests/spec/steps.h"
+#include "tests/world/board.h"
+
+namespace holdfast::spec {
+
+class Oracle {
+ public:
+  struct Options {
+    // All words of a table are read when its lock is acquired once in so many
+    // times; else only those that were stored to through the machine. 1:
+    // always.
+    unsigned full_reading_every = 16;
+    // Reports kept; the rest is counted.
+    unsigned max_reports = 8;
+  };
+
+  Oracle() : Oracle(Options()) {}
+  explicit Oracle(const Options& options) : options_(options) {}
+  Oracle(const Oracle&) = delete;
+  Oracle& operator=(const Oracle&) = delete;
+
+  // For MachineConfig::scheduling_point; or call OnPoint from a hook of one's
+  // own, when the CPU goes on.
+  std::function<void(unsigned, sim::SchedulingPoint, uint64_t)> Hook() {
+    return [this](unsigned cpu, sim::SchedulingPoint point, uint64_t address) {
+      OnPoint(cpu, point, address);
+    };
+  }
+  void OnPoint(unsigned cpu, sim::SchedulingPoint point, uint64_t address);
+
+  // The board it watches, at rest. Before that it sees nothing.
+  void Attach(tests::Board& board);
+
+  // ---- What a CPU does -----------------------------------------------------
+  // By the CPU that the calling thread is.
+
+  tests::Reply Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
+                    uint64_t x3 = 0, uint64_t x4 = 0, uint64_t x5 = 0);
+  hyp::HostAbortAction HostAbort(const hyp::HostAbort& abort);
+  // A vCPU must be loaded.
+  hyp::GuestAction GuestCall(hyp::GuestRegs& regs);
+  hyp::GuestAction GuestAbort(const vm_table::GuestExit& exit);
+  void CpuOff();
+
+  // Accesses of 8 bytes by the host; what EL2 says would work now is tried
+  // again. Nothing, or false: it was refused.
+  std::optional<uint64_t> Load(uint64_t address);
+  bool Store(uint64_t address, uint64_t value);
+  bool Exec(uint64_t address);
+  // By a guest. If a vCPU of it is loaded here, EL2 is told of what is refused.
+  std::optional<uint64_t> GuestLoad(uint64_t handle, uint64_t ipa);
+  bool GuestStore(uint64_t handle, uint64_t ipa, uint64_t value);
+  bool GuestExec(uint64_t handle, uint64_t ipa, bool privileged = true);
+
+  // ---- What came of it -----------------------------------------------------
+
+  // Nothing, or the reports so far: what differs, the call, what EL2 noted.
+  std::string Trouble() const;
+  // Besides, with the machine at rest: reads all of it again, and how tables
+  // are shaped.
+  std::string FullTrouble();
+  uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
+
+  // As last read. The machine must be at rest.
+  const State& state() const { return state_; }
+  const Layout& layout() const { return concrete_->layout(); }
+  // The board was put into another state, at rest: takes it as it is. Contents
+  // are forgotten, and reports too.
+  void Resync();
+
+ private:
+  struct PerCpu {
+    bool in_call = false;
+    std::vector<Part> held;
+    RecordedSection section;
+    std::vector<RecordedSection> sections;
+    std::vector<uint64_t> stores;  // words of tables, since a lock was taken
+    // EL2 was entered round the oracle: its own part may be another.
+    bool unchecked = false;
+    // Of an abort under way: whether its page was mapped when the host's lock
+    // was last released.
+    std::optional<uint64_t> abort_pfn;
+    bool abort_mapped = false;
+    uint64_t access_epoch = 0;
+    bool access_races = false;
+  };
+  // What a call began with.
+  struct Begun {
+    Cpu cpu;
+    bool loaded_is_protected = false;
+    uint64_t style = 0;
+    uint64_t style_changes = 0;
+    bool sets_style = false;
+    uint64_t events = 0;  // of the CPU's ring
+  };
+
+  Begun Begin(unsigned cpu, bool sets_style = false);
+  // The recorded call, for the steps. `style_seen`: what the result says of the
+  // abort style, for when other CPUs changed it meanwhile.
+  Run RunOf(unsigned cpu, const Begun& begun, const Outcome& found,
+            std::optional<uint64_t> style_seen = std::nullopt);
+  void End(unsigned cpu, const Begun& begun, Run& run, const Outcome& expected,
+           const std::string& what);
+
+  Part PartOf(const void* lock) const;
+  void Acquired(unsigned cpu, const Part& part);
+  void Released(unsigned cpu, const Part& part);
+  void Stored(unsigned cpu, uint64_t address);
+  void Read(const Part& part, Abstraction::Stores stores,
+            std::vector<uint64_t>* changed);
+  std::string DiffOf(const Part& part, const State& expected,
+                     const State& found) const;
+  void Report(unsigned cpu, const std::string& what);
+  void ReportWrong(unsigned cpu);
+  std::string EventsSince(unsigned cpu, uint64_t count) const;
+  bool OthersHold(unsigned cpu) const;
+
+  std::optional<Stage2Context> ContextOf(uint64_t handle);
+  template <class DoAccess>
+  auto HostAccess(uint64_t address, bool is_write, uint64_t value,
+                  DoAccess access) -> decltype(access(0u));
+  template <class DoAccess>
+  auto GuestAccess(uint64_t handle, uint64_t ipa, bool is_write, uint64_t value,
+                   DoAccess access)
+      -> std::optional<typename decltype(access(0u,
+                                                Stage2Context()))::value_type>;
+  // Checks an access that was made: by the host (handle 0) or a guest.
+  struct AccessDone {
+    Writer who = kHostWrote;
+    uint64_t address = 0;  // IPA
+    bool done = false;
+    bool is_write = false;
+    bool is_exec = false;
+    bool privileged = true;
+    uint64_t value = 0;
+    std::optional<sim::FaultKind> fault = std::nullopt;
+  };
+  void Accessed(unsigned cpu, const AccessDone& access);
+  std::string AccessTrouble(const AccessDone& access);
+
+  const Options options_;
+  mutable sim::HostMutex mutex_;
+  tests::Board* board_ = nullptr;
+  std::unique_ptr<BoardConcrete> concrete_;
+  std::unique_ptr<Abstraction> abstraction_;
+  std::unique_ptr<Contents> contents_;
+  State state_;
+  std::vector<PerCpu> cpus_;
+  unsigned until_full_ = 0;
+  uint64_t epoch_ = 0;          // counts changes of state and contents
+  uint64_t style_changes_ = 0;  // counts their begins and ends
+  unsigned style_calls_ = 0;    // under way
+  std::vector<std::string> reports_;
+  uint64_t more_reports_ = 0;
+  std::atomic<uint64_t> calls_{0};
+};
+
+}  // namespace holdfast::spec
+
+#endif  // HOLDFAST_TESTS_SPEC_ORACLE_H_
