@@ -365,17 +365,21 @@ Oracle::Begun Oracle::Begin(unsigned index, bool sets_style) {
   return begun;
 }
 
+// Whether another CPU changed the style, or may have, since a call began.
+bool Oracle::StyleRaced(const Begun& begun) const {
+  return style_changes_ != begun.style_changes ||
+         style_calls_ != (begun.sets_style ? 1u : 0u);
+}
+
 Run Oracle::RunOf(unsigned index, const Begun& begun, const Outcome& found,
                   std::optional<uint64_t> style_seen) {
   PerCpu& cpu = cpus_[index];
-  const bool style_raced = style_changes_ != begun.style_changes ||
-                           style_calls_ != (begun.sets_style ? 1u : 0u);
   return Run({.layout = &concrete_->layout(),
               .cpu = index,
               .sections = std::move(cpu.sections),
               .cpu_before = begun.cpu,
               .loaded_is_protected = begun.loaded_is_protected,
-              .style_before = style_raced && style_seen.has_value()
+              .style_before = StyleRaced(begun) && style_seen.has_value()
                                   ? *style_seen
                                   : begun.style,
               .found = found,
@@ -387,16 +391,18 @@ void Oracle::End(unsigned index, const Begun& begun, Run& run,
   PerCpu& cpu = cpus_[index];
   cpu.in_call = false;
   cpu.sections.clear();
+  const bool style_raced = StyleRaced(begun);
   if (begun.sets_style) {
     ++style_changes_;
     --style_calls_;
   }
-  state_.abort_style = run.style;
   abstraction_->ReadCpu(index, &state_);
   std::optional<uint64_t> style;
-  if (style_calls_ == 0 &&
-      style_changes_ == begun.style_changes + (begun.sets_style ? 1 : 0)) {
+  if (!style_raced) {
     style = concrete_->ReadStyle();
+    state_.abort_style = run.style;
+  } else if (style_calls_ == 0) {
+    state_.abort_style = concrete_->ReadStyle().value_or(run.style);
   }
   const std::string wrong = run.Finish(expected, state_.cpus[index], style);
   if (wrong.empty()) return;

@@ -142,6 +142,7 @@ class Oracle {
   };
 
   Begun Begin(unsigned cpu, bool sets_style = false);
+  bool StyleRaced(const Begun& begun) const;
   // The recorded call, for the steps. `style_seen`: what the result says of the
   // abort style, for when other CPUs changed it meanwhile.
   Run RunOf(unsigned cpu, const Begun& begun, const Outcome& found,
