@@ -132,30 +132,16 @@ void Oracle::Read(const Part& part, Abstraction::Stores stores,
   }
 }
 
-std::string Oracle::DiffOf(const Part& part, const State& expected,
-                           const State& found) const {
-  switch (part.kind) {
-    case Part::Kind::kNone:
-      return "";
-    case Part::Kind::kTable:
-      return Diff(*expected.table, *found.table);
-    case Part::Kind::kHost:
-      return Diff(*expected.host, *found.host);
-    case Part::Kind::kHyp:
-      return Diff(*expected.hyp, *found.hyp);
-    case Part::Kind::kVm: {
-      Vm loose = *expected.vms.at(part.handle);
-      const Vm& now = *found.vms.at(part.handle);
-      if (concrete_->layout().hafdbs) {
-        for (auto& [gfn, entry] : loose.entries) {
-          const auto at = now.entries.find(gfn);
-          if (at != now.entries.end() && at->second.young) entry.young = true;
-        }
-      }
-      return Diff(part.handle, loose, now);
-    }
+// Hardware may have set access flags, where it does.
+std::string Oracle::DiffOfVm(uint64_t handle, const Vm& expected,
+                             const Vm& found) const {
+  if (!concrete_->layout().hafdbs) return Diff(handle, expected, found);
+  Vm loose = expected;
+  for (auto& [gfn, entry] : loose.entries) {
+    const auto at = found.entries.find(gfn);
+    if (at != found.entries.end() && at->second.young) entry.young = true;
   }
-  return "";
+  return Diff(handle, loose, found);
 }
 
 void Oracle::Acquired(unsigned index, const Part& part) {
@@ -165,37 +151,49 @@ void Oracle::Acquired(unsigned index, const Part& part) {
     cpu.stores.clear();
   }
   cpu.held.push_back(part);
-  const bool all = until_full_ == 0;
-  until_full_ = all ? options_.full_reading_every - 1 : until_full_ - 1;
+  unsigned& until_full = until_full_[static_cast<size_t>(part.kind)];
+  const bool all = until_full == 0;
+  until_full = all ? options_.full_reading_every - 1 : until_full - 1;
+  const Abstraction::Stores stores = all ? nullptr : kNoStores;
+  std::vector<uint64_t> changed;
 
   // The part must be what it was when its lock was last released.
-  const State before = state_;
-  std::vector<uint64_t> changed;
-  Read(part, all ? nullptr : kNoStores, &changed);
-  ReportWrong(index);
+  std::string diff;
   switch (part.kind) {
     case Part::Kind::kNone:
       return;
-    case Part::Kind::kTable:
+    case Part::Kind::kTable: {
+      const Cow<VmTable> before = state_.table;
+      Read(part, stores, &changed);
       cpu.section.table = {state_.table, state_.table};
-      if (before.table == state_.table) return;
+      if (!(before == state_.table)) diff = Diff(*before, *state_.table);
       break;
-    case Part::Kind::kHost:
+    }
+    case Part::Kind::kHost: {
+      const Cow<Host> before = state_.host;
+      Read(part, stores, &changed);
       cpu.section.host = {state_.host, state_.host};
-      if (before.host == state_.host) return;
+      if (!(before == state_.host)) diff = Diff(*before, *state_.host);
       break;
-    case Part::Kind::kHyp:
+    }
+    case Part::Kind::kHyp: {
+      const Cow<Hyp> before = state_.hyp;
+      Read(part, stores, &changed);
       cpu.section.hyp = {state_.hyp, state_.hyp};
-      if (before.hyp == state_.hyp) return;
+      if (!(before == state_.hyp)) diff = Diff(*before, *state_.hyp);
       break;
+    }
     case Part::Kind::kVm: {
-      const Cow<Vm>& vm = state_.vms[part.handle];
-      cpu.section.vms[part.handle] = {vm, vm};
-      if (before.vms.at(part.handle) == vm) return;
+      const Cow<Vm> before = state_.vms.at(part.handle);
+      Read(part, stores, &changed);
+      const Cow<Vm>& now = state_.vms.at(part.handle);
+      cpu.section.vms.insert_or_assign(part.handle, Recorded<Vm>{now, now});
+      if (!(before == now)) diff = DiffOfVm(part.handle, *before, *now);
       break;
     }
   }
-  if (const std::string diff = DiffOf(part, before, state_); !diff.empty()) {
+  ReportWrong(index);
+  if (!diff.empty()) {
     Report(index, absl::StrCat("changed without its lock: ", ToString(part),
                                "\n", diff));
   }
@@ -220,7 +218,7 @@ void Oracle::Released(unsigned index, const Part& part) {
       for (const auto& [handle, vm] : state_.vms) {
         const auto was = before->slots.find(handle);
         if (was == before->slots.end() || !was->second.IsVm())
-          cpu.section.vms[handle] = {Cow<Vm>(), vm};
+          cpu.section.vms.insert_or_assign(handle, Recorded<Vm>{Cow<Vm>(), vm});
       }
       break;
     }

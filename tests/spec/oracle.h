@@ -53,9 +53,9 @@ namespace holdfast::spec {
 class Oracle {
  public:
   struct Options {
-    // All words of a table are read when its lock is acquired once in so many
-    // times; else only those that were stored to through the machine. 1:
-    // always.
+    // All words of a table are read once in so many times that a lock of its
+    // kind is acquired; else only those that were stored to through the
+    // machine. 1: always.
     unsigned full_reading_every = 16;
     // Reports kept; the rest is counted.
     unsigned max_reports = 8;
@@ -156,8 +156,8 @@ class Oracle {
   void Stored(unsigned cpu, uint64_t address);
   void Read(const Part& part, Abstraction::Stores stores,
             std::vector<uint64_t>* changed);
-  std::string DiffOf(const Part& part, const State& expected,
-                     const State& found) const;
+  std::string DiffOfVm(uint64_t handle, const Vm& expected,
+                       const Vm& found) const;
   void Report(unsigned cpu, const std::string& what);
   void ReportWrong(unsigned cpu);
   std::string EventsSince(unsigned cpu, uint64_t count) const;
@@ -194,7 +194,7 @@ class Oracle {
   std::unique_ptr<Contents> contents_;
   State state_;
   std::vector<PerCpu> cpus_;
-  unsigned until_full_ = 0;
+  std::array<unsigned, 5> until_full_{};  // by kind of part
   uint64_t epoch_ = 0;          // counts changes of state and contents
   uint64_t style_changes_ = 0;  // counts their begins and ends
   unsigned style_calls_ = 0;    // under way

@@ -267,7 +267,8 @@ H AbslHashValue(H h, const LoadedVcpu& v) {
 }
 template <class H>
 H AbslHashValue(H h, const Cpu& c) {
-  return H::combine(std::move(h), c.loaded, c.exit);
+  return H::combine(std::move(h), c.loaded.has_value(),
+                    c.loaded.value_or(LoadedVcpu()), c.exit);
 }
 template <class H>
 H AbslHashValue(H h, const State& s) {
