@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "hyp/abi.h"
 #include "tests/random/random_calls.h"
 #include "tests/spec/oracle.h"
 #include "tests/spec/oracle_host.h"
@@ -29,6 +30,30 @@ constexpr uint64_t kCalls = 300'000;
 #endif
 #endif
 
+// Runs of frames of which the first is the host's and a later one is not: never
+// stock.
+void TryMixedRuns(spec::Oracle& oracle, uint64_t first, uint64_t from) {
+  if (oracle.state().vms.empty()) return;
+  const auto& pages = oracle.state().host->pages;
+  for (uint64_t i = 0; i + 1 < RandomCalls::kFrames; ++i) {
+    const uint64_t pfn = first + (from + i) % (RandomCalls::kFrames - 1);
+    if (pages.contains(pfn) || !pages.contains(pfn + 1)) continue;
+    for (const auto& [handle, vm] : oracle.state().vms)
+      EXPECT_FALSE(oracle.Call(HF_TOPUP_VM, handle, pfn, 2).ok());
+    return;
+  }
+}
+
+// Places that a host tries, some of which it may not have.
+void TryPlaces(story::Host& host, const spec::Layout& layout) {
+  for (const spec::Region& region : layout.regions) {
+    for (uint64_t at : {region.base - kPageSize, region.base,
+                        (region.end - 1) & ~uint64_t{7}, region.end}) {
+      host.Load(at & ~uint64_t{7});
+    }
+  }
+}
+
 TEST(CheckedCalls, OnFourCpusInTurn) {
   spec::Oracle oracle;
   World world(World::Options{.cpus = 4, .scheduling_point = oracle.Hook()});
@@ -43,7 +68,9 @@ TEST(CheckedCalls, OnFourCpusInTurn) {
     const unsigned cpu = static_cast<unsigned>(turn++ * 7 / 16 % 4);
     sim::OnCpu on(world.machine(), cpu);
     calls.Step(cpu);
+    if (turn % 64 == 0) TryMixedRuns(oracle, first, turn / 64);
     if (calls.calls() < next_check) continue;
+    TryPlaces(host, oracle.layout());
     next_check = calls.calls() + kCalls / 40;
     ASSERT_EQ(oracle.FullTrouble(), "") << "after " << calls.calls();
     for (unsigned i = 0; i < 8; ++i) {

@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/granule.h"
 #include "base/machine.h"
+#include "hyp/abi.h"
 #include "tests/spec/oracle.h"
 #include "tests/story/host.h"
 #include "tests/world/story_host.h"
@@ -67,8 +69,20 @@ class OracleHost final : public story::Host {
   void Print(const char* text) override { facts_.Print(text); }
 
  private:
+  // What is given to a guest, the host wrote to; and the guest does at once: so
+  // that there are contents to be kept, or to be zeroed.
   story::Reply Hypercall(const std::array<uint64_t, 6>& x) override {
+    const bool donates = x[0] == HF_HOST_DONATE_GUEST;
+    if (donates && oracle_.layout().IsPfn(x[1]) &&
+        oracle_.layout().IsHostRam(x[1])) {
+      oracle_.Store(x[1] << kPageShift, x[1]);
+    }
     const tests::Reply reply = oracle_.Call(x[0], x[1], x[2], x[3], x[4], x[5]);
+    if (donates && reply.ok()) {
+      const uint64_t handle = Loaded()->vm().handle().value();
+      oracle_.GuestStore(handle, (x[2] << kPageShift) + kPageSize / 2, x[2]);
+      oracle_.GuestLoad(handle, x[2] << kPageShift);
+    }
     return {reply.x0, reply.x1, reply.x2, reply.x3};
   }
   const vm_table::Vcpu* Loaded() const {
