@@ -35,7 +35,7 @@ class Booted {
       if (!region.IsRam()) machine_.AddMmio({region.base, region.size});
     }
     const uint64_t frames =
-        (MemProtect::CarveoutFrames(regions_, features) + 15) & ~uint64_t{15};
+        (MemProtect::CarveoutFrames(regions_) + 15) & ~uint64_t{15};
     const Region* last = nullptr;
     for (const Region& region : regions_) {
       if (region.kind == RegionKind::kMemory) last = &region;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How EL2's carve-out is laid out, and the first owners of RAM.
+#include <algorithm>
 #include <span>
 
 #include "base/check.h"
@@ -15,30 +16,37 @@ using Granule = MemProtect::Granule;
 // A root has at most 16 concatenated tables (Arm ARM D8.2.2).
 constexpr uint64_t kMaxRootFrames = 16;
 constexpr uint64_t kMmioBytes = uint64_t{1} << 30;
+constexpr int kLevels = 5;
+// At EL2, for what the platform maps there besides: its image, devices.
+constexpr uint64_t kPlatformTables = 32;
 
 // Tables that map `pages` pages one by one, wherever they lie: each level needs
 // one for every kEntries of the level below, rounded up.
 uint64_t TablesFor(uint64_t pages) {
   uint64_t total = 0;
-  for (int level = 0; level < 5; ++level) {
+  for (int level = 0; level < kLevels; ++level) {
     pages = (pages + Granule::kEntries - 1) / Granule::kEntries;
     total += pages;
   }
   return total;
 }
 
-// Tables of one stage for all RAM by pages, and a window of MMIO.
-uint64_t TablesForAll(std::span<const Region> regions,
-                      const CpuFeatures& features) {
+// Tables of one stage for all RAM by pages, and for 1 GiB of what there is of
+// MMIO: its mappings can be made again, so more of it shares them.
+uint64_t TablesForAll(std::span<const Region> regions) {
   uint64_t tables = 0;
+  uint64_t mmio_pages = 0;
   for (const Region& region : regions) {
+    const uint64_t pages = region.end_pfn() - region.first_pfn();
     // An unaligned start can touch one table more than its size says, a level.
-    if (region.IsRam())
-      tables += TablesFor(region.end_pfn() - region.first_pfn()) + 5;
+    tables += kLevels;
+    if (region.IsRam()) {
+      tables += TablesFor(pages);
+    } else {
+      mmio_pages += pages;
+    }
   }
-  const uint64_t space = uint64_t{1} << features.pa_bits;
-  return tables +
-         TablesFor((space < kMmioBytes ? space : kMmioBytes) >> kPageShift);
+  return tables + TablesFor(std::min(mmio_pages, kMmioBytes >> kPageShift));
 }
 
 uint64_t RecordFrames(std::span<const Region> regions) {
@@ -53,11 +61,10 @@ uint64_t RecordFrames(std::span<const Region> regions) {
 
 }  // namespace
 
-uint64_t MemProtect::CarveoutFrames(std::span<const Region> regions,
-                                    const CpuFeatures& features) {
+uint64_t MemProtect::CarveoutFrames(std::span<const Region> regions) {
   // Host root and its alignment, hyp root, records, and the tables of both.
   return 2 * kMaxRootFrames + 1 + RecordFrames(regions) +
-         2 * TablesForAll(regions, features);
+         2 * TablesForAll(regions) + kPlatformTables;
 }
 
 PhysAddr MemProtect::Carve(uint64_t frames, uint64_t align_frames) {
@@ -89,7 +96,7 @@ Status MemProtect::Init(const Config& config) {
   carveout_ = config.carveout;
 
   // Validate.
-  if (carveout_.count < CarveoutFrames(map_.regions(), features_))
+  if (carveout_.count < CarveoutFrames(map_.regions()))
     return Error(Errno::kEnomem);
   if (map_.FindRam(carveout_.start(), carveout_.size()) == nullptr)
     return Error(Errno::kEinval);
@@ -116,7 +123,7 @@ Status MemProtect::Init(const Config& config) {
     const PhysAddr start = Carve(PagesFor(pages * sizeof(PageRecord)), 1);
     records_[i].first = static_cast<PageRecord*>(machine::PhysToVirt(start));
   }
-  const uint64_t hyp_tables = TablesForAll(map_.regions(), features_);
+  const uint64_t hyp_tables = TablesForAll(map_.regions()) + kPlatformTables;
   host_.Init(kHostVmid, shape, features_, host_root);
   hyp_.Init(hyp_root, features_.pa_bits);
 

@@ -45,7 +45,7 @@ class InitTest : public testing::Test {
       {PhysAddr(kBase), kSize, RegionKind::kMemory},
       {PhysAddr(kBase + kSize), kMiB, RegionKind::kNoMap},
       {PhysAddr(2 * kBase), kSize + 8, RegionKind::kMemory}};
-  const uint64_t frames_ = MemProtect::CarveoutFrames(regions_, kFeatures);
+  const uint64_t frames_ = MemProtect::CarveoutFrames(regions_);
   std::unique_ptr<MemProtect> mem_;
 };
 
@@ -156,7 +156,7 @@ TEST(InitCarveout, SufficesForEverySecondPage) {
 
 TEST(InitCarveout, GrowsWithRamAndRegions) {
   const auto frames = [](std::vector<Region> regions) {
-    return MemProtect::CarveoutFrames(regions, kFeatures);
+    return MemProtect::CarveoutFrames(regions);
   };
   const Region small{PhysAddr(kBase), kSize, RegionKind::kMemory};
   const Region large{PhysAddr(kBase), 32 * kSize, RegionKind::kMemory};
@@ -166,7 +166,15 @@ TEST(InitCarveout, GrowsWithRamAndRegions) {
   EXPECT_GT(frames({large}), frames({small}));
   EXPECT_GT(frames({small, more}), frames({small}));
   EXPECT_EQ(frames({small, nomap}), frames({small, more})) << "NOMAP is RAM";
-  EXPECT_EQ(frames({small, mmio}), frames({small})) << "MMIO is paid for once";
+  // MMIO costs tables, by its size up to 1 GiB, and no records.
+  const Region more_mmio{PhysAddr(4 * kBase), uint64_t{1} << 30,
+                         RegionKind::kMmio};
+  const Region most_mmio{PhysAddr(4 * kBase), uint64_t{4} << 30,
+                         RegionKind::kMmio};
+  EXPECT_GT(frames({small, more}), frames({small, mmio}));
+  EXPECT_GT(frames({small, mmio}), frames({small}));
+  EXPECT_GT(frames({small, more_mmio}), frames({small, mmio}));
+  EXPECT_EQ(frames({small, most_mmio}), frames({small, more_mmio}));
 }
 
 }  // namespace

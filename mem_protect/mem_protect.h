@@ -65,7 +65,7 @@ class MemProtect {
     // As MemoryMap::Init wants them.
     std::span<const Region> regions;
     // RAM for page records and tables, EL2's from now on:
-    // CarveoutFrames(regions, features) frames or more, all zero, aligned to 16
+    // CarveoutFrames(regions) frames or more, all zero, aligned to 16
     // pages.
     FrameRange carveout;
     // RAM that is EL2's already: its image.
@@ -73,9 +73,9 @@ class MemProtect {
   };
 
   // Frames of a carve-out that suffices for any pattern of ownership: a table
-  // entry for every page of RAM, at EL2 and for the host, and 1 GiB of MMIO.
-  static uint64_t CarveoutFrames(std::span<const Region> regions,
-                                 const CpuFeatures& features);
+  // entry for every page of RAM, at EL2 and for the host, and up to 1 GiB of
+  // MMIO.
+  static uint64_t CarveoutFrames(std::span<const Region> regions);
 
   MemProtect() : host_(LockRank::kHost), hyp_(LockRank::kHypOrVm) {}
 

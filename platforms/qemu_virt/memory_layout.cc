@@ -62,7 +62,7 @@ const char* LayOutMemory(const DtbInfo& info, const CpuFeatures& features,
 
   // The carve-out is the end of RAM, in whole 2 MiB blocks, so that the host's
   // stage 2 keeps large blocks beside it.
-  const uint64_t needed = MemProtect::CarveoutFrames(layout.regions, features)
+  const uint64_t needed = MemProtect::CarveoutFrames(layout.regions)
                           << kPageShift;
   const uint64_t carveout_size = (needed + k2MiB - 1) & ~(k2MiB - 1);
   if (carveout_size > size / 2) return "too little memory";

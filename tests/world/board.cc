@@ -47,9 +47,8 @@ std::string ToString(const Reply& reply) {
 }
 
 uint64_t Board::CarveoutFrames(const BoardConfig& config) {
-  const uint64_t frames = AlignUp(mem_protect::MemProtect::CarveoutFrames(
-                                      config.regions, config.machine.features),
-                                  kCarveoutAlign);
+  const uint64_t frames = AlignUp(
+      mem_protect::MemProtect::CarveoutFrames(config.regions), kCarveoutAlign);
   for (const Region& region : config.regions) {
     if (HasRoom(region, frames)) return frames;
   }
