@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Each domain is a machine of a few MiB, the frames that its host plays with,
+// and every call with every argument that means something there, or lies right
+// beside, or means nothing at all.
+#include "tests/explore/domains.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace holdfast::explore {
+namespace {
+
+using spec::State;
+
+// Frames, from 0x40000000 on; the rest of RAM is idle, its top EL2's.
+constexpr uint64_t kFirst = 0x40000;
+constexpr uint64_t kFirstHandle = 0x1000;
+
+// What the host has for its n-th VM.
+struct VmFrames {
+  explicit VmFrames(uint64_t n)
+      : base(kFirst + 0x10 + 0x10 * n), handle(kFirstHandle + n) {}
+  uint64_t memory() const { return base; }
+  uint64_t root() const { return base + 2; }  // two frames, aligned to that
+  uint64_t vcpu(uint64_t index) const { return base + 4 + index; }
+  uint64_t run_page(uint64_t index) const { return base + 6 + index; }
+  uint64_t stock() const { return base + 8; }
+
+  const uint64_t base;
+  const uint64_t handle;
+};
+constexpr uint64_t kData = kFirst + 8;     // pages to share and donate
+constexpr uint64_t kHyp = kFirst + 0x3ff;  // the top of 4 MiB is EL2's
+constexpr uint64_t kUart = 0x9000;
+constexpr uint64_t kGap = 0x9001;
+constexpr uint64_t kBeyond = uint64_t{1} << (40 - 12);
+constexpr uint64_t kWild = ~uint64_t{0};
+
+template <class... Args>
+std::string Call(const char* name, Args... args) {
+  std::string line = absl::StrCat("call ", name);
+  (absl::StrAppendFormat(&line, " %#x", static_cast<uint64_t>(args)), ...);
+  return line;
+}
+
+class Builder {
+ public:
+  Builder(const char* name, const char* what, unsigned cpus, const char* ram)
+      : cpus_(cpus) {
+    domain_.name = name;
+    domain_.what = what;
+    domain_.setup = {"machine ipa=40 tlb=adversarial seed=1",
+                     absl::StrCat("ram 0x40000000 ", ram),
+                     absl::StrCat("cpus ", cpus), "call probe"};
+  }
+
+  // Done before the first state.
+  void Before(const std::string& line) { domain_.setup.push_back(line); }
+
+  // On CPU 0: for what does not depend on the CPU.
+  void Do(const std::string& line,
+          std::function<bool(const State&)> when = {}) {
+    domain_.operations.push_back({line, std::move(when)});
+  }
+  // On every CPU.
+  void OnEach(const std::string& line) {
+    for (unsigned cpu = 0; cpu < cpus_; ++cpu)
+      Do(cpu == 0 ? line : absl::StrCat("on ", cpu, " ", line));
+  }
+
+  // The life of a VM from reserved on, with all that can be wrong.
+  void Life(uint64_t n, uint64_t vcpus, bool is_protected, uint64_t stock) {
+    const VmFrames vm(n);
+    const auto handle = vm.handle;
+    Do(Call("init_vm", handle, vm.memory(), vm.root(), vcpus, is_protected));
+    Do(Call("unreserve_vm", handle));
+    for (uint64_t index = 0; index < vcpus; ++index) {
+      Do(Call("host_share_hyp", vm.run_page(index)));
+      Do(Call("host_unshare_hyp", vm.run_page(index)));
+      Do(Call("init_vcpu", handle, index, vm.vcpu(index), vm.run_page(index)));
+      OnEach(Call("vcpu_load", handle, index));
+    }
+    Do(Call("topup_vm", handle, vm.stock(), stock));
+    Do(Call("start_teardown_vm", handle));
+    Do(Call("drain_vm", handle));
+    Do(Call("finalize_teardown_vm", handle));
+    // Wrong all the time.
+    Do(Call("init_vm", handle, vm.memory(), vm.root() + 1, vcpus, 1));
+    Do(Call("init_vm", handle, vm.root(), vm.root(), vcpus, 1));
+    Do(Call("init_vm", handle, kHyp, vm.root(), vcpus, 1));
+    Do(Call("init_vm", handle, vm.memory(), kUart, vcpus, 1));
+    Do(Call("init_vm", handle, vm.memory(), vm.root(), 0, 1));
+    Do(Call("init_vm", handle, vm.memory(), vm.root(), vcpus, 2));
+    Do(Call("init_vm", handle, kBeyond, vm.root(), vcpus, 1));
+    Do(Call("init_vcpu", handle, vcpus, vm.vcpu(0), vm.run_page(0)));
+    Do(Call("init_vcpu", handle, 0, kHyp, vm.run_page(0)));
+    Do(Call("init_vcpu", handle, 0, vm.vcpu(0), kBeyond));
+    OnEach(Call("vcpu_load", handle, vcpus));
+    Do(Call("topup_vm", handle, vm.stock(), 0));
+    Do(Call("topup_vm", handle, kHyp, 1));
+    Do(Call("topup_vm", handle, vm.stock(), kWild));
+  }
+  // Handles: as many as the domain has VMs.
+  void Reserve(size_t most) {
+    Do("call reserve_vm",
+       [most](const State& state) { return state.table->slots.size() < most; });
+  }
+  // What needs no VM, or names none.
+  void Anywhere() {
+    OnEach("call vcpu_put");
+    OnEach("call vcpu_in_poison_fault");
+    Do(Call("vm_frames_needed", 1));
+    Do("call probe");
+    for (const uint64_t handle : {uint64_t{0}, kFirstHandle + 9, kWild}) {
+      Do(Call("unreserve_vm", handle));
+      Do(Call("start_teardown_vm", handle));
+      Do(Call("drain_vm", handle));
+      Do(Call("finalize_teardown_vm", handle));
+      Do(Call("reclaim_dying_guest_page", handle, 0));
+      Do(Call("vcpu_load", handle, 0));
+      Do(Call("tlb_flush_vmid", handle));
+    }
+    for (const uint64_t pfn : {kHyp, kUart, kGap, kBeyond, kWild}) {
+      Do(Call("host_share_hyp", pfn));
+      Do(Call("host_unshare_hyp", pfn));
+      Do(Call("force_reclaim_guest_page", pfn));
+    }
+    Do("host read 0x9000000");
+    Do("host exec 0x9000000");
+  }
+  // A page between host and hypervisor, and what the host may do with it.
+  void HostPage(uint64_t pfn) {
+    Do(Call("host_share_hyp", pfn));
+    Do(Call("host_unshare_hyp", pfn));
+    Do(Call("force_reclaim_guest_page", pfn));
+    Do(absl::StrFormat("host read %#x", pfn << 12));
+    Do(absl::StrFormat("host write %#x 0x11", pfn << 12));
+  }
+  // A protected guest, at `gfns`.
+  void Protected(uint64_t n, const std::vector<uint64_t>& pfns,
+                 const std::vector<uint64_t>& gfns) {
+    const VmFrames vm(n);
+    for (const uint64_t gfn : gfns) {
+      for (const uint64_t pfn : pfns)
+        OnEach(Call("host_donate_guest", pfn, gfn));
+      OnEach(Call("host_donate_guest", kHyp, gfn));
+      OnEach(Call("host_donate_guest", vm.memory(), gfn));
+      Do(Call("reclaim_dying_guest_page", vm.handle, gfn));
+      Do(Call("host_unshare_guest", vm.handle, gfn, 1));
+      for (const char* what : {"call mem_share", "call mem_unshare"})
+        Guest(vm.handle, absl::StrFormat("%s %#x", what, gfn << 12));
+      Guest(vm.handle, absl::StrFormat("write %#x 0x22", gfn << 12));
+    }
+    OnEach(Call("host_donate_guest", pfns[0], kBeyond));
+    OnEach(Call("host_donate_guest", kBeyond, gfns[0]));
+    Do(Call("reclaim_dying_guest_page", vm.handle, kBeyond));
+    Guest(vm.handle, "call mem_share 0x8");
+    Guest(vm.handle, absl::StrFormat("call mem_share %#x", kBeyond << 12));
+  }
+  // A non-protected one. `tuned`: its rights and age, too.
+  void Shared(uint64_t n, const std::vector<uint64_t>& pfns,
+              const std::vector<uint64_t>& gfns, uint64_t pages, bool tuned) {
+    const VmFrames vm(n);
+    for (const uint64_t gfn : gfns) {
+      for (const uint64_t pfn : pfns) {
+        OnEach(Call("host_share_guest", pfn, gfn, pages, 0xf));
+        if (tuned) OnEach(Call("host_share_guest", pfn, gfn, pages, 8));
+      }
+      OnEach(Call("host_share_guest", kHyp, gfn, pages, 0xf));
+      OnEach(Call("host_share_guest", pfns[0], gfn, pages, 0x10));
+      OnEach(Call("host_share_guest", pfns[0], gfn, 2, 0xf));
+      Do(Call("host_unshare_guest", vm.handle, gfn, pages));
+      Do(Call("host_unshare_guest", vm.handle, gfn, 0));
+      Do(Call("host_test_clear_young_guest", vm.handle, gfn, pages, 0));
+      OnEach(Call("host_mkyoung_guest", gfn));
+      if (tuned) {
+        OnEach(Call("host_relax_perms_guest", gfn, 0xc));
+        Do(Call("host_wrprotect_guest", vm.handle, gfn, pages));
+        Do(Call("host_test_clear_young_guest", vm.handle, gfn, pages, 1));
+      }
+      Do(Call("reclaim_dying_guest_page", vm.handle, gfn));
+      Guest(vm.handle, absl::StrFormat("write %#x 0x22", gfn << 12));
+      Guest(vm.handle, absl::StrFormat("call mem_share %#x", gfn << 12));
+    }
+    OnEach(Call("host_share_guest", pfns[0], kBeyond, pages, 0xf));
+    OnEach(Call("host_share_guest", pfns[0], gfns[0], 0, 0xf));
+    OnEach(Call("host_relax_perms_guest", kBeyond, 0xf));
+    OnEach(Call("host_mkyoung_guest", kBeyond));
+    Do(Call("host_unshare_guest", vm.handle, kBeyond, pages));
+    Do(Call("host_test_clear_young_guest", vm.handle, kBeyond, pages, 1));
+    Do(Call("tlb_flush_vmid", vm.handle));
+  }
+
+  Domain Take() { return std::move(domain_); }
+
+ private:
+  // Whichever of its vCPUs runs, on whichever CPU.
+  void Guest(uint64_t handle, const std::string& what) {
+    for (const uint64_t vcpu : {0, 1})
+      OnEach(absl::StrFormat("guest %#x.%u %s", handle, vcpu, what));
+  }
+
+  const unsigned cpus_;
+  Domain domain_;
+};
+
+// A VM, made and given stock, whose vCPU 0 is loaded.
+void Ready(Builder& b, uint64_t n, bool is_protected, uint64_t stock) {
+  const VmFrames vm(n);
+  b.Before("call reserve_vm");
+  b.Before(Call("init_vm", vm.handle, vm.memory(), vm.root(), 1, is_protected));
+  b.Before(Call("host_share_hyp", vm.run_page(0)));
+  b.Before(Call("init_vcpu", vm.handle, 0, vm.vcpu(0), vm.run_page(0)));
+  b.Before(Call("topup_vm", vm.handle, vm.stock(), stock));
+}
+
+Domain Life() {
+  Builder b("life", "one protected VM with two vCPUs, from nothing to nothing",
+            1, "4M");
+  b.Reserve(1);
+  b.Life(0, 2, true, 1);
+  b.Anywhere();
+  b.HostPage(VmFrames(0).memory());
+  return b.Take();
+}
+
+Domain Protected() {
+  Builder b("protected", "one protected VM, two pages, two gfns", 1, "4M");
+  b.Reserve(1);
+  b.Life(0, 1, true, 2);
+  b.Anywhere();
+  b.HostPage(kData);
+  b.HostPage(kData + 1);
+  b.Protected(0, {kData, kData + 1}, {0, 1});
+  return b.Take();
+}
+
+Domain Tables() {
+  Builder b("tables", "one protected VM, one page, gfns in three tables", 1,
+            "4M");
+  Ready(b, 0, true, 4);
+  b.Life(0, 1, true, 4);
+  b.Reserve(1);
+  b.HostPage(kData);
+  b.Protected(0, {kData, kData + 1}, {0, 0x1ff, 0x40000});
+  return b.Take();
+}
+
+Domain Shared() {
+  Builder b("shared", "one non-protected VM, two pages, two gfns", 1, "4M");
+  Ready(b, 0, false, 2);
+  b.Life(0, 1, false, 2);
+  b.Reserve(1);
+  b.Anywhere();
+  b.HostPage(kData);
+  b.HostPage(kData + 1);
+  b.Shared(0, {kData, kData + 1}, {0, 1}, 1, /*tuned=*/false);
+  return b.Take();
+}
+
+Domain Both() {
+  Builder b("both", "a protected and a non-protected VM, one page", 1, "4M");
+  Ready(b, 0, true, 2);
+  Ready(b, 1, false, 2);
+  b.Life(0, 1, true, 2);
+  b.Life(1, 1, false, 2);
+  b.Reserve(2);
+  b.HostPage(kData);
+  b.Protected(0, {kData}, {0});
+  b.Shared(1, {kData}, {0}, 1, /*tuned=*/true);
+  return b.Take();
+}
+
+Domain Cpus() {
+  Builder b("cpus", "one protected VM with two vCPUs on two CPUs, one page", 2,
+            "4M");
+  b.Reserve(1);
+  b.Life(0, 2, true, 2);
+  b.Anywhere();
+  b.HostPage(kData);
+  b.Protected(0, {kData}, {0});
+  return b.Take();
+}
+
+Domain Blocks() {
+  Builder b("blocks", "one non-protected VM, blocks and pages of them", 1,
+            "8M");
+  Ready(b, 0, false, 3);
+  b.Life(0, 1, false, 3);
+  b.Reserve(1);
+  const uint64_t block = kFirst + 0x200;
+  b.HostPage(block);
+  b.Shared(0, {block}, {0x200}, 0x200, /*tuned=*/true);
+  b.Shared(0, {block + 1}, {0x201}, 1, /*tuned=*/true);
+  return b.Take();
+}
+
+}  // namespace
+
+std::vector<Domain> Domains() {
+  return {Life(), Protected(), Tables(), Shared(), Both(), Cpus(), Blocks()};
+}
+
+}  // namespace holdfast::explore
