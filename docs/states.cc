@@ -2,7 +2,6 @@
 //
 // Writes docs/states.md (`states --md`) or the graph of its picture
 // (`states --dot`), of the matrices that the tests run.
-#include <array>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -11,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "hyp/life_cycle_matrix.h"
 #include "mem_protect/matrix.h"
 
