@@ -85,6 +85,9 @@ no_paths() {
   git grep -nIE '(^|[^[:alnum:]_.}/-])/(home|root|tmp|work)/' -- ':!tools/lint.sh' | none
 }
 
+# Each deliberate bug still fits the code.
+mutants() { tests/mutants/run.sh --check; }
+
 tidy() {
   bazel build --keep_going //... //platforms:qemu_virt \
     --aspects=//tools:clang_tidy.bzl%clang_tidy --output_groups=tidy
@@ -96,5 +99,6 @@ check licences licences
 check shellcheck scripts
 check 'include arrows' arrows
 check 'no local paths' no_paths
+check mutants mutants
 check clang-tidy tidy
 exit "$failed"

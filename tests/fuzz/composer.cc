@@ -122,7 +122,7 @@ uint64_t Composer::SomePfn() {
     const auto& pages = state.host->pages;
     if (pages.empty()) return pool_;
     auto at = pages.begin();
-    std::advance(at, kind * 7 % pages.size());
+    std::advance(at, kind * size_t{7} % pages.size());
     return at->first;
   }
   const auto& regions = run_.oracle().layout().regions;

@@ -15,7 +15,6 @@ namespace holdfast::spec {
 namespace {
 
 using sim::Holder;
-using sim::HostMutex;
 using sim::SchedulingPoint;
 
 const Abstraction::Stores kNoStores = [] {

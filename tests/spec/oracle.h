@@ -141,26 +141,26 @@ class Oracle {
     uint64_t events = 0;  // of the CPU's ring
   };
 
-  Begun Begin(unsigned cpu, bool sets_style = false);
+  Begun Begin(unsigned index, bool sets_style = false);
   bool StyleRaced(const Begun& begun) const;
   // The recorded call, for the steps. `style_seen`: what the result says of the
   // abort style, for when other CPUs changed it meanwhile.
-  Run RunOf(unsigned cpu, const Begun& begun, const Outcome& found,
+  Run RunOf(unsigned index, const Begun& begun, const Outcome& found,
             std::optional<uint64_t> style_seen = std::nullopt);
-  void End(unsigned cpu, const Begun& begun, Run& run, const Outcome& expected,
-           const std::string& what);
+  void End(unsigned index, const Begun& begun, Run& run,
+           const Outcome& expected, const std::string& what);
 
   Part PartOf(const void* lock) const;
-  void Acquired(unsigned cpu, const Part& part);
-  void Released(unsigned cpu, const Part& part);
-  void Stored(unsigned cpu, uint64_t address);
+  void Acquired(unsigned index, const Part& part);
+  void Released(unsigned index, const Part& part);
+  void Stored(unsigned index, uint64_t address);
   void Read(const Part& part, Abstraction::Stores stores,
             std::vector<uint64_t>* changed);
   std::string DiffOfVm(uint64_t handle, const Vm& expected,
                        const Vm& found) const;
-  void Report(unsigned cpu, const std::string& what);
-  void ReportWrong(unsigned cpu);
-  std::string EventsSince(unsigned cpu, uint64_t count) const;
+  void Report(unsigned index, const std::string& what);
+  void ReportWrong(unsigned index);
+  std::string EventsSince(unsigned index, uint64_t count) const;
   bool OthersHold(unsigned cpu) const;
 
   std::optional<Stage2Context> ContextOf(uint64_t handle);
@@ -183,7 +183,7 @@ class Oracle {
     uint64_t value = 0;
     std::optional<sim::FaultKind> fault = std::nullopt;
   };
-  void Accessed(unsigned cpu, const AccessDone& access);
+  void Accessed(unsigned index, const AccessDone& access);
   std::string AccessTrouble(const AccessDone& access);
 
   const Options options_;
