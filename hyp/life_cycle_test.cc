@@ -207,7 +207,7 @@ TEST_F(LifeCycleTest, D10_01_MisalignedRootIsRefused) {
 }
 
 // A failed init left references on the donated pages in the reference.
-TEST_F(LifeCycleTest, E06_E10_FailedInitLeavesTheSlotReservedAndMemoryTheHosts) {
+TEST_F(LifeCycleTest, E06_E10_FailedInitLeavesSlotAndMemory) {
   const uint64_t handle = Reserved();
   const uint64_t memory = Memory();
   const uint64_t root = Root();

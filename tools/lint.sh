@@ -41,7 +41,7 @@ licensed() {
 
 # Only the ABI header, which C includes too, and the Linux driver differ.
 licences() {
-  git grep -nE 'SPDX-License-Identifier: ' -- ':!tools/lint.sh' |
+  git grep -nE '^(//|#|/\*|<!--)? ?SPDX-License-Identifier: ' |
     grep -vE ': (Apache-2\.0|GPL-2\.0-only|BSD-2-Clause OR GPL-2\.0-only)( |$)' |
     sed 's/$/  (unknown licence)/' | none
 }

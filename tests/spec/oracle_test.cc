@@ -334,10 +334,10 @@ TEST_F(OracleTest, ShowsWrongBitsOfALeaf) {
   const auto lock = reinterpret_cast<uintptr_t>(&object->stage2.lock);
   before_ = [&](SchedulingPoint point, uint64_t address) {
     if (point != SchedulingPoint::kLockReleased || address != lock) return;
-    before_ = nullptr;
     // Not cacheable, and not shareable.
     uint64_t* const entry = Entry(object->stage2.context().root, 4);
     machine::StorePte(entry, *entry & ~uint64_t{0x328});
+    before_ = nullptr;  // the last: it ends this function's captures
   };
   Donated(4);
   EXPECT_THAT(oracle_.Trouble(),
