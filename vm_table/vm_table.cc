@@ -75,7 +75,8 @@ Status VmTable::BeginInit(VmHandle handle) {
 void VmTable::AbortInit(VmHandle handle) {
   lock.AssertHeld();
   Slot* slot = SlotOf(handle);
-  HOLDFAST_CHECK(slot != nullptr && slot->state == SlotState::kInitialising);
+  HOLDFAST_CHECK(slot != nullptr);
+  HOLDFAST_CHECK(slot->state == SlotState::kInitialising);
   slot->state = SlotState::kReserved;
   RecordState(handle, VmEvent::kReserved);
 }
@@ -83,7 +84,8 @@ void VmTable::AbortInit(VmHandle handle) {
 void VmTable::Publish(Vm& vm) {
   lock.AssertHeld();
   Slot* slot = SlotOf(vm.handle());
-  HOLDFAST_CHECK(slot != nullptr && slot->state == SlotState::kInitialising);
+  HOLDFAST_CHECK(slot != nullptr);
+  HOLDFAST_CHECK(slot->state == SlotState::kInitialising);
   for (uint32_t& last : vm.last_vcpu_) last = Vm::kNoVcpu;
   *slot = Slot{SlotState::kVm, &vm};
   RecordState(vm.handle(), VmEvent::kLive);
@@ -136,8 +138,11 @@ Result<Vm*> VmTable::FindToFinalize(VmHandle handle) {
 void VmTable::Remove(Vm& vm) {
   lock.AssertHeld();
   Slot* slot = SlotOf(vm.handle());
-  HOLDFAST_CHECK(slot != nullptr && slot->vm == &vm);
-  HOLDFAST_CHECK(vm.dying_ && vm.references_ == 0 && vm.vcpus_alive_ == 0);
+  HOLDFAST_CHECK(slot != nullptr);
+  HOLDFAST_CHECK(slot->vm == &vm);
+  HOLDFAST_CHECK(vm.dying_);
+  HOLDFAST_CHECK(vm.references_ == 0);
+  HOLDFAST_CHECK(vm.vcpus_alive_ == 0);
   *slot = Slot{};
   RecordState(vm.handle(), VmEvent::kFree);
 }

@@ -584,8 +584,8 @@ TEST(FrameRangeTest, OverlapsIfOneFrameIsCommon) {
     EXPECT_TRUE(kRange.Overlaps(other)) << other.first.value();
     EXPECT_TRUE(other.Overlaps(kRange)) << other.first.value();
   }
-  for (const FrameRange other :
-       {FrameRange{Pfn(0), 10}, FrameRange{Pfn(14), 1}}) {
+  for (const FrameRange other : {FrameRange{Pfn(0), 10}, FrameRange{Pfn(14), 1},
+                                 FrameRange{Pfn(11), 0}, FrameRange{}}) {
     EXPECT_FALSE(kRange.Overlaps(other)) << other.first.value();
     EXPECT_FALSE(other.Overlaps(kRange)) << other.first.value();
   }
