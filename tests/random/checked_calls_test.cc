@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "gtest/gtest.h"
 #include "hyp/abi.h"
 #include "tests/random/random_calls.h"
@@ -68,6 +69,7 @@ TEST(CheckedCalls, OnFourCpusInTurn) {
     const unsigned cpu = static_cast<unsigned>(turn++ * 7 / 16 % 4);
     sim::OnCpu on(world.machine(), cpu);
     calls.Step(cpu);
+    ASSERT_EQ(oracle.Trouble(), "") << "after " << calls.calls();
     if (turn % 64 == 0) TryMixedRuns(oracle, first, turn / 64);
     if (calls.calls() < next_check) continue;
     TryPlaces(host, oracle.layout());
@@ -85,6 +87,32 @@ TEST(CheckedCalls, OnFourCpusInTurn) {
               static_cast<double>(oracle.calls()) / seconds.count() * 60);
   EXPECT_EQ(oracle.FullTrouble(), "");
   EXPECT_EQ(world.Trouble(), "");
+}
+
+// What a CPU can do decides on descriptors and maintenance, not on the contract
+// (but for rights that it cannot express).
+TEST(CheckedCalls, OnOtherCpus) {
+  const CpuFeatures kinds[] = {
+      {.pa_bits = kPaBits, .fwb = true, .xnx = true},
+      {.pa_bits = kPaBits, .fwb = false, .xnx = false},
+      {.pa_bits = kPaBits, .fwb = true, .xnx = true, .hafdbs = true},
+      {.pa_bits = 36, .fwb = true, .xnx = true, .vmid16 = true, .dic = true},
+  };
+  for (const CpuFeatures& features : kinds) {
+    spec::Oracle oracle;
+    World world(World::Options{
+        .cpus = 2, .scheduling_point = oracle.Hook(), .features = features});
+    oracle.Attach(world.board());
+    spec::OracleHost host(world, oracle);
+    RandomCalls calls(host, /*seed=*/7, world.Frames(RandomCalls::kFrames, 16));
+    while (calls.calls() < kCalls / 20 && oracle.Trouble().empty()) {
+      const unsigned cpu = static_cast<unsigned>(calls.calls() / 16 % 2);
+      sim::OnCpu on(world.machine(), cpu);
+      calls.Step(cpu);
+    }
+    EXPECT_EQ(oracle.FullTrouble(), "");
+    EXPECT_EQ(world.Trouble(), "");
+  }
 }
 
 TEST(CheckedCalls, OnFourCpusAtOnce) {

@@ -304,6 +304,19 @@ GuestEntry Abstraction::GuestEntryIn(const TableEntry& entry) const {
           .odd = OddStage2(raw, entry.level, layout_.fwb ? 6 : 0xf)};
 }
 
+// It will be a table, and a table begins empty. (Its first word names the next
+// frame of the stock.)
+void Abstraction::CheckStockFrame(uint64_t handle, uint64_t frame) {
+  const uint64_t* const words = concrete_.PageWords(frame << kPageShift);
+  if (words == nullptr) return;
+  for (uint64_t i = 1; i < kEntries; ++i) {
+    if (__atomic_load_n(words + i, __ATOMIC_RELAXED) == 0) continue;
+    wrong_.push_back(absl::StrFormat(
+        "VM %#x: frame %#x of its stock is not zero", handle, frame));
+    return;
+  }
+}
+
 void Abstraction::ReadVm(uint64_t handle, Stores stores, State* state) {
   Cow<Vm>& vm = state->vms[handle];
   std::vector<PageRange> ranges;
@@ -332,6 +345,9 @@ void Abstraction::ReadVm(uint64_t handle, Stores stores, State* state) {
   concrete_.ReadVm(handle, &view);
   if (is_new || view.stock != known->view.stock) {
     const absl::btree_set<uint64_t> stock(view.stock.begin(), view.stock.end());
+    for (uint64_t frame : stock) {
+      if (!vm->stock.contains(frame)) CheckStockFrame(handle, frame);
+    }
     if (vm->stock != stock) vm.Mut().stock = stock;
   }
   if (vm->pages != view.pages) vm.Mut().pages = view.pages;

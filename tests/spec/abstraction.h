@@ -68,6 +68,7 @@ class Abstraction {
   };
 
   void CheckHostLeaf(const TableEntry& leaf);
+  void CheckStockFrame(uint64_t handle, uint64_t frame);
   Page PageAt(uint64_t pfn);
   Owner OwnerIn(const TableEntry& entry, uint64_t pfn);
   HypMapping HypMappingIn(const TableEntry& entry, uint64_t page) const;

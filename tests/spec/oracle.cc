@@ -511,6 +511,36 @@ void Oracle::CpuOff() {
   End(cpu, begun, run, {}, "CPU off");
 }
 
+Status Oracle::ShareFfa(uint64_t pfn, uint64_t pages) {
+  const unsigned cpu = ThisCpu();
+  const Begun begun = Begin(cpu);
+  const Status status = board_->mem().ShareFfa(pfn, pages);
+  EndFfa(cpu, begun, status, &spec::ShareFfa, pfn, pages, "FF-A share");
+  return status;
+}
+
+Status Oracle::UnshareFfa(uint64_t pfn, uint64_t pages) {
+  const unsigned cpu = ThisCpu();
+  const Begun begun = Begin(cpu);
+  const Status status = board_->mem().UnshareFfa(pfn, pages);
+  EndFfa(cpu, begun, status, &spec::UnshareFfa, pfn, pages, "FF-A unshare");
+  return status;
+}
+
+void Oracle::EndFfa(unsigned cpu, const Begun& begun, const Status& status,
+                    int (*step)(Run&, uint64_t, uint64_t), uint64_t pfn,
+                    uint64_t pages, const char* name) {
+  Holder hold(mutex_);
+  const auto result = [](int error) {
+    return Outcome{0, static_cast<uint64_t>(-int64_t{error}), 0, 0};
+  };
+  const int found = status.has_value() ? 0 : static_cast<int>(status.error());
+  Run run = RunOf(cpu, begun, result(found));
+  const Outcome expected = result(step(run, pfn, pages));
+  End(cpu, begun, run, expected,
+      absl::StrFormat("%s %#x+%u", name, pfn, pages));
+}
+
 // ---- Accesses --------------------------------------------------------------
 
 std::string Oracle::AccessTrouble(const AccessDone& access) {

@@ -88,6 +88,9 @@ class Oracle {
   hyp::GuestAction GuestCall(hyp::GuestRegs& regs);
   hyp::GuestAction GuestAbort(const vm_table::GuestExit& exit);
   void CpuOff();
+  // On behalf of an FF-A proxy.
+  Status ShareFfa(uint64_t pfn, uint64_t pages);
+  Status UnshareFfa(uint64_t pfn, uint64_t pages);
 
   // Accesses of 8 bytes by the host; what EL2 says would work now is tried
   // again. Nothing, or false: it was refused.
@@ -149,6 +152,10 @@ class Oracle {
             std::optional<uint64_t> style_seen = std::nullopt);
   void End(unsigned index, const Begun& begun, Run& run,
            const Outcome& expected, const std::string& what);
+
+  void EndFfa(unsigned cpu, const Begun& begun, const Status& status,
+              int (*step)(Run&, uint64_t, uint64_t), uint64_t pfn,
+              uint64_t pages, const char* name);
 
   Part PartOf(const void* lock) const;
   void Acquired(unsigned index, const Part& part);

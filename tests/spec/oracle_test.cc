@@ -73,8 +73,9 @@ class OracleTest : public testing::Test {
                                            uint64_t address) {
       if (point != SchedulingPoint::kLockReleased || address != HostLock())
         return;
-      bug();
+      const std::function<void()> now = bug;
       before_ = nullptr;
+      now();
     };
   }
   uint64_t HostLock() {
@@ -146,28 +147,60 @@ TEST_F(OracleTest, IsContentWithALife) {
 TEST_F(OracleTest, IsContentWithLoans) {
   const tests::HostVm vm = LoadedVm(false);
   const uint64_t pfn = world_.Frames(1);
-  const uint64_t block = world_.Frames(kBlockPages, kBlockPages);
   Ok(HF_HOST_SHARE_GUEST, pfn, 1, 1, kAllRights);
   Ok(HF_HOST_SHARE_GUEST, pfn, 2, 1, kRead);
-  Ok(HF_HOST_SHARE_GUEST, block, kBlockPages, kBlockPages, kRead | kWrite);
   EXPECT_EQ(oracle_.state().host->pages.at(pfn).count, 2u);
   EXPECT_TRUE(oracle_.Store(pfn * kPageSize, 1));
   EXPECT_EQ(oracle_.GuestLoad(vm.handle, 2 * kPageSize), 1u);
   EXPECT_FALSE(oracle_.GuestStore(vm.handle, 2 * kPageSize, 2));
   Ok(HF_HOST_RELAX_PERMS_GUEST, 2, kWrite);
   EXPECT_TRUE(oracle_.GuestStore(vm.handle, 2 * kPageSize, 2));
-  Ok(HF_HOST_WRPROTECT_GUEST, vm.handle, kBlockPages, kBlockPages);
-  Ok(HF_TLB_FLUSH_VMID, vm.handle);
-  EXPECT_FALSE(oracle_.GuestStore(vm.handle, (kBlockPages + 3) * kPageSize, 3));
   EXPECT_EQ(Ok(HF_HOST_TEST_CLEAR_YOUNG_GUEST, vm.handle, 1, 1, 1), 1u);
   EXPECT_EQ(Ok(HF_HOST_TEST_CLEAR_YOUNG_GUEST, vm.handle, 1, 1, 1), 0u);
   Ok(HF_HOST_MKYOUNG_GUEST, 1);
-  EXPECT_EQ(
-      oracle_.Call(HF_HOST_UNSHARE_GUEST, vm.handle, kBlockPages, 1).result(),
-      -HF_E2BIG);
-  Ok(HF_HOST_UNSHARE_GUEST, vm.handle, kBlockPages, kBlockPages);
   Ok(HF_HOST_UNSHARE_GUEST, vm.handle, 1, 1);
   Ok(HF_HOST_UNSHARE_GUEST, vm.handle, 2, 1);
+  EXPECT_EQ(oracle_.FullTrouble(), "");
+}
+
+TEST_F(OracleTest, IsContentWithBlocks) {
+  const tests::HostVm vm = LoadedVm(false);
+  constexpr uint64_t kPages = PagesAt(2);
+  const uint64_t block = world_.Frames(1, kPages < 4096 ? kPages : 1);
+  const tests::Reply reply =
+      oracle_.Call(HF_HOST_SHARE_GUEST, block, kPages, kPages, kRead | kWrite);
+  if (kBlockPages == 0) {
+    // Larger granules have none.
+    EXPECT_EQ(reply.result(), -HF_EINVAL);
+  } else {
+    EXPECT_TRUE(reply.ok());
+    Ok(HF_HOST_WRPROTECT_GUEST, vm.handle, kPages + 7, 1);
+    Ok(HF_TLB_FLUSH_VMID, vm.handle);
+    EXPECT_FALSE(oracle_.GuestStore(vm.handle, (kPages + 3) * kPageSize, 3));
+    EXPECT_EQ(
+        oracle_.Call(HF_HOST_UNSHARE_GUEST, vm.handle, kPages, 1).result(),
+        -HF_E2BIG);
+    Ok(HF_HOST_UNSHARE_GUEST, vm.handle, kPages, kPages);
+  }
+  EXPECT_EQ(oracle_.FullTrouble(), "");
+}
+
+TEST_F(OracleTest, IsContentWithTheSecureWorld) {
+  LoadedVm(false);
+  const uint64_t pfn = world_.Frames(4);
+  const auto errno_of = [](const Status& status) {
+    return status.has_value() ? 0 : static_cast<int>(status.error());
+  };
+  EXPECT_EQ(errno_of(oracle_.ShareFfa(pfn, 2)), 0);
+  EXPECT_EQ(errno_of(oracle_.ShareFfa(pfn + 1, 2)), HF_EPERM);
+  Ok(HF_HOST_SHARE_HYP, pfn + 2);
+  Ok(HF_HOST_SHARE_GUEST, pfn + 3, 3, 1, kRead);
+  EXPECT_EQ(oracle_.Call(HF_HOST_UNSHARE_HYP, pfn).result(), -HF_EPERM);
+  EXPECT_EQ(oracle_.Call(HF_HOST_SHARE_GUEST, pfn, 4, 1, kRead).result(),
+            -HF_EPERM);
+  for (uint64_t i = 1; i <= 3; ++i)
+    EXPECT_EQ(errno_of(oracle_.UnshareFfa(pfn + i, i < 3 ? 2 : 1)), HF_EPERM);
+  EXPECT_EQ(errno_of(oracle_.UnshareFfa(pfn, 2)), 0);
   EXPECT_EQ(oracle_.FullTrouble(), "");
 }
 
@@ -312,6 +345,21 @@ TEST_F(OracleTest, ShowsMemoryOfEl2GivenBackAsItIs) {
   AtHostRelease([&] { *Word(vm.memory * kPageSize) = 1; });
   Ok(HF_FINALIZE_TEARDOWN_VM, vm.handle);
   EXPECT_THAT(oracle_.Trouble(), HasSubstr("does not read zero"));
+}
+
+TEST_F(OracleTest, ShowsStockThatIsNotZero) {
+  const tests::HostVm vm = world_.MakeVm(1, 1);
+  const uint64_t pfn = world_.Frames(1);
+  // Zeroed, and then not any more, before it becomes stock.
+  AtHostRelease([&] {
+    before_ = [&](SchedulingPoint point, uint64_t) {
+      if (point == SchedulingPoint::kLockReleased)
+        *Word(pfn * kPageSize + 24) = 3;
+    };
+  });
+  oracle_.Call(HF_TOPUP_VM, vm.handle, pfn, 1);
+  before_ = nullptr;
+  EXPECT_THAT(oracle_.Trouble(), HasSubstr("of its stock is not zero"));
 }
 
 TEST_F(OracleTest, ShowsAMappingTheHostMayNotHave) {

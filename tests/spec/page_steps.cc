@@ -37,6 +37,31 @@ Outcome UnshareHyp(Run& run, const Arguments& x) {
   return Ok();
 }
 
+// C: frames (EINVAL); the host's alone (EINVAL, EPERM).
+int ShareFfa(Run& run, uint64_t pfn, uint64_t pages) {
+  if (int e = FramesError(run.layout(), pfn, pages); e != 0) return e;
+  Run::Section section(run);
+  if (int e = HostError(run, {pfn, pages}, PageState::kOwned); e != 0) return e;
+  for (uint64_t i = 0; i < pages; ++i)
+    SetPage(run, pfn + i, {PageState::kShared, PageState::kNone, 0, {}});
+  return 0;
+}
+
+// C: frames; the host's, shared (EINVAL, EPERM), with nobody that EL2 keeps
+// states of (EPERM).
+int UnshareFfa(Run& run, uint64_t pfn, uint64_t pages) {
+  if (int e = FramesError(run.layout(), pfn, pages); e != 0) return e;
+  Run::Section section(run);
+  if (int e = HostError(run, {pfn, pages}, PageState::kShared); e != 0)
+    return e;
+  if (int e = HypError(run, {pfn, pages}, PageState::kNone); e != 0) return e;
+  for (uint64_t i = 0; i < pages; ++i) {
+    if (PageOf(run, pfn + i).count != 0) return HF_EPERM;
+  }
+  for (uint64_t i = 0; i < pages; ++i) SetPage(run, pfn + i, Page());
+  return 0;
+}
+
 // C: a frame (EINVAL); the host's alone (EINVAL, EPERM); a gfn (ERANGE) with
 // nothing there, poison neither (EPERM); stock (ENOMEM, and how much is
 // missing).

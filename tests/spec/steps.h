@@ -26,6 +26,11 @@ Outcome HostCall(Run& run, uint64_t id, const Arguments& x);
 // The host takes the CPU down: nothing to answer.
 void CpuOff(Run& run);
 
+// What an FF-A proxy asks on behalf of the secure world, which has no state of
+// its own here: shared, and neither with hyp nor with a guest. 0 or errno.
+int ShareFfa(Run& run, uint64_t pfn, uint64_t pages);
+int UnshareFfa(Run& run, uint64_t pfn, uint64_t pages);
+
 // ---- Guests ----------------------------------------------------------------
 
 struct GuestOutcome {
