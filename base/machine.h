@@ -105,8 +105,10 @@ bool TlbiNeedsRepeat();
 // ---- Locks -----------------------------------------------------------------
 
 // While spinning for a lock; and what a lock tells the machine about itself
-// (recorders and schedulers hang there; nothing on real hardware).
+// (recorders and schedulers hang there; nothing on real hardware). Requested:
+// before it takes its ticket.
 void LockWait();
+void OnLockRequested(const void* lock);
 void OnLockAcquired(const void* lock);
 void OnLockReleased(const void* lock);
 

@@ -40,6 +40,7 @@ class ABSL_LOCKABLE Spinlock {
     CpuLocal& cpu = machine::ThisCpu();
     // No lock of this rank or an inner one is held; nor, hence, this one.
     HOLDFAST_CHECK(cpu.held_ranks < rank_bit_);
+    machine::OnLockRequested(this);
     const uint16_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
     if (serving_.load(std::memory_order_acquire) != ticket) [[unlikely]] {
       WaitFor(ticket);

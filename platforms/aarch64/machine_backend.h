@@ -122,6 +122,7 @@ inline bool TlbiNeedsRepeat() {
 // monitor is set), and the release comes after OnLockReleased, so that an SEV
 // there would come too early.
 inline void LockWait() { asm volatile("yield" : : : "memory"); }
+inline void OnLockRequested(const void*) {}
 inline void OnLockAcquired(const void*) {}
 inline void OnLockReleased(const void*) {}
 

@@ -215,7 +215,7 @@ int Main(int argc, char** argv) {
   Shell shell(flags, arguments);
   const int status = shell.Run();
   std::fflush(stdout);
-  // Not exit(): commands that wait for each other have threads.
+  // Not exit(): commands that wait for each other never end.
   _exit(status);
 }
 

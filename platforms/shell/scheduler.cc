@@ -4,16 +4,15 @@
 #include <utility>
 
 #include "base/check.h"
+#include "platforms/sim/fibre.h"
 
 namespace holdfast::shell {
 
 using sim::SchedulingPoint;
 
 struct Scheduler::Worker {
-  std::thread thread;
-  std::binary_semaphore go{0};
+  std::unique_ptr<sim::Fibre> fibre;
   Stop stop;
-  bool ended = false;
 };
 
 Scheduler::Scheduler() = default;
@@ -25,8 +24,7 @@ void Scheduler::OnPoint(unsigned cpu, SchedulingPoint point, uint64_t address) {
     const bool waits = point == SchedulingPoint::kLockWait;
     worker->stop = {point, address,
                     waits && worker->stop.point == SchedulingPoint::kLockWait};
-    stopped_.release();
-    worker->go.acquire();
+    worker->fibre->Pause();
   }
   if (point == SchedulingPoint::kLockReleased) holders_.erase(address);
 }
@@ -35,27 +33,18 @@ void Scheduler::Start(sim::Machine& machine, unsigned cpu,
                       std::function<void()> work) {
   HOLDFAST_CHECK(!Busy(cpu));
   workers_[cpu] = std::make_unique<Worker>();
-  Worker& worker = *workers_[cpu];
-  worker.thread =
-      std::thread([this, &machine, &worker, cpu, work = std::move(work)] {
-        worker.go.acquire();
-        {
-          sim::OnCpu on_cpu(machine, cpu);
-          work();
-        }
-        worker.ended = true;
-        stopped_.release();
+  workers_[cpu]->fibre =
+      std::make_unique<sim::Fibre>([&machine, cpu, work = std::move(work)] {
+        sim::OnCpu on_cpu(machine, cpu);
+        work();
       });
   Run(cpu);
 }
 
 void Scheduler::Run(unsigned cpu) {
-  Worker& worker = *workers_[cpu];
-  worker.go.release();
-  stopped_.acquire();
-  if (!worker.ended) return;
-  worker.thread.join();
-  workers_[cpu].reset();
+  sim::Fibre& fibre = *workers_[cpu]->fibre;
+  fibre.Resume();
+  if (fibre.ended()) workers_[cpu].reset();
 }
 
 void Scheduler::Step(unsigned cpu) {
@@ -99,6 +88,8 @@ const Scheduler::Stop& Scheduler::stop(unsigned cpu) const {
 
 const char* PointText(SchedulingPoint point) {
   switch (point) {
+    case SchedulingPoint::kLockRequested:
+      return "is about to ask for";
     case SchedulingPoint::kLockWait:
       return "waits for a lock";
     case SchedulingPoint::kLockAcquired:

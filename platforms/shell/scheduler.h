@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Commands that stop in the middle: `start`, `step`, `join`. Each runs on a
-// thread of its own and waits at every scheduling point of the machine until it
-// is told to go on. Never do two threads run at once, so the same steps give
-// the same machine. Knows nothing of what the commands do.
+// Commands that stop in the middle: `start`, `step`, `join`. Each is a fibre
+// that pauses at every scheduling point of the machine until it is told to go
+// on. All are of one thread, so the same steps give the same machine. Knows
+// nothing of what the commands do.
 #ifndef HOLDFAST_PLATFORMS_SHELL_SCHEDULER_H_
 #define HOLDFAST_PLATFORMS_SHELL_SCHEDULER_H_
 
@@ -13,8 +13,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <semaphore>
-#include <thread>
 
 #include "base/cpu_local.h"
 #include "platforms/sim/machine.h"
@@ -40,7 +38,7 @@ class Scheduler {
   // For MachineConfig::scheduling_point.
   void OnPoint(unsigned cpu, sim::SchedulingPoint point, uint64_t address);
 
-  // Begins `work` on a thread that is `cpu`, which must be free; returns when
+  // Begins `work` as `cpu`, which must be free; returns when
   // it is at its first point, or has ended.
   void Start(sim::Machine& machine, unsigned cpu, std::function<void()> work);
   // One point on, or to the end. Something must be under way.
@@ -65,7 +63,6 @@ class Scheduler {
   void Run(unsigned cpu);
 
   std::array<std::unique_ptr<Worker>, kMaxCpus> workers_;
-  std::binary_semaphore stopped_{0};
   std::map<uint64_t, unsigned> holders_;
 };
 

@@ -23,6 +23,11 @@ class Steps : public testing::Test {
   std::string OutputOf(const std::string& line) {
     return runner_.OutputOf(line);
   }
+  // On CPU 0, which stops there.
+  void TakeTheHostLock() {
+    runner_.Do("start 0 call host_donate_guest @0x40300000 0x80");
+    runner_.Do("step 0");
+  }
 
   TestRunner runner_;
 };
@@ -30,10 +35,12 @@ class Steps : public testing::Test {
 TEST_F(Steps, StopsAtEachPoint) {
   EXPECT_EQ(
       OutputOf("start 0 call host_donate_guest @0x40300000 0x80"),
-      "cpu0: host_donate_guest(0x40300, 0x80) stopped: has just taken the "
-      "host table's lock\n");
+      "cpu0: host_donate_guest(0x40300, 0x80) stopped: is about to ask for "
+      "the host table's lock\n");
   EXPECT_THAT(OutputOf("step 0"),
-              HasSubstr("has just taken the lock of the VM"));
+              HasSubstr("has just taken the host table's lock"));
+  EXPECT_THAT(OutputOf("step 0"),
+              HasSubstr("is about to ask for the lock of the VM"));
   EXPECT_THAT(OutputOf("show locks"), HasSubstr("the host table's lock: held"));
   EXPECT_THAT(OutputOf("join 0"),
               StartsWith("host_donate_guest(0x40300, 0x80) = 0\n"));
@@ -59,7 +66,7 @@ TEST_F(Steps, AreTheSameEachTime) {
 }
 
 TEST_F(Steps, ACpuThatWaitsIsSeenAndDoesNotHang) {
-  runner_.Do("start 0 call host_donate_guest @0x40300000 0x80");
+  TakeTheHostLock();
   runner_.Do("start 1 call host_share_hyp @0x40301000");
   EXPECT_THAT(OutputOf("join 1"), HasSubstr("waits for a lock"));
   EXPECT_THAT(OutputOf("step 1 1000000"), HasSubstr("waits for a lock"));
@@ -70,7 +77,7 @@ TEST_F(Steps, ACpuThatWaitsIsSeenAndDoesNotHang) {
 
 // A command without `start` may need a lock that a stopped CPU has.
 TEST_F(Steps, ACommandOfAnotherCpuDoesNotHangEither) {
-  runner_.Do("start 0 call host_donate_guest @0x40300000 0x80");
+  TakeTheHostLock();
   EXPECT_THAT(OutputOf("on 1 call host_share_hyp @0x40301000"),
               HasSubstr("waits for a lock"));
   EXPECT_EQ(runner_.Run({"join all", "on 0 expect 0", "on 1 expect 0"}), 0)
@@ -79,6 +86,7 @@ TEST_F(Steps, ACommandOfAnotherCpuDoesNotHangEither) {
 
 TEST_F(Steps, LookingDoesNotHangEither) {
   runner_.Do("start 0 call start_teardown_vm $vm");
+  runner_.Do("step 0");
   EXPECT_THAT(OutputOf("show vms"), HasSubstr("stopped with a lock"));
 }
 

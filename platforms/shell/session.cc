@@ -153,6 +153,7 @@ Outcome Session::StoppedAt(unsigned cpu) {
   outcome.what = jobs_[cpu].outcome.what;
   std::string where = PointText(stop.point);
   switch (stop.point) {
+    case sim::SchedulingPoint::kLockRequested:
     case sim::SchedulingPoint::kLockAcquired:
     case sim::SchedulingPoint::kLockReleased:
       absl::StrAppend(&where, " ", LockName(*board_, stop.address));

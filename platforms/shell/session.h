@@ -95,7 +95,7 @@ class Session {
   Outcome StoppedAt(unsigned cpu);
 
  private:
-  // ---- On the thread that is the CPU (work.cc) -----
+  // ---- As the CPU (work.cc) ------------------------------------------------
   Outcome Work(unsigned cpu, const Command& command);
   Outcome Call(unsigned cpu, const CallCommand& call);
   Outcome Access(unsigned cpu, const AccessCommand& access);
@@ -111,7 +111,7 @@ class Session {
   // Keeps what a command came to, with what it changed.
   Outcome Finished(unsigned cpu);
   void Begin(unsigned cpu, const Command& command);
-  // Begins `work` on a thread of its own.
+  // Begins `work`, which stops at scheduling points.
   void Launch(unsigned cpu, const Command& work);
 
   Setup setup_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a CPU does in a command: Session's part that runs on the thread that is
-// that CPU, and may be stopped at every scheduling point.
+// What a CPU does in a command: Session's part that runs as that CPU, and may
+// be stopped at every scheduling point.
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -491,6 +491,10 @@ void LockWait(Cpu& cpu) {
   }
 }
 
+void OnLockRequested(Cpu& cpu, const void* lock) {
+  Facade::Point(cpu, SchedulingPoint::kLockRequested,
+                reinterpret_cast<uintptr_t>(lock));
+}
 void OnLockAcquired(Cpu& cpu, const void* lock) {
   Facade::WithModel(cpu, [&](Model& model, unsigned index) {
     model.LockAcquired(index, lock);

@@ -60,8 +60,10 @@
 namespace holdfast::sim {
 
 // Where a scheduler may switch CPUs: just before the thing happens, except for
-// locks, which have just been taken / are about to be released.
+// kLockAcquired: the lock has just been taken. A CPU at kLockRequested is not in
+// the lock's queue yet; one at kLockWait is.
 enum class SchedulingPoint : uint8_t {
+  kLockRequested,
   kLockWait,
   kLockAcquired,
   kLockReleased,

@@ -35,6 +35,7 @@ void LeaveStage2Context(Cpu& cpu);
 void Tlbi(Cpu& cpu, TlbiKind kind, uint64_t address, uint64_t size, int level);
 void IcIallu(Cpu& cpu);
 void LockWait(Cpu& cpu);
+void OnLockRequested(Cpu& cpu, const void* lock);
 void OnLockAcquired(Cpu& cpu, const void* lock);
 void OnLockReleased(Cpu& cpu, const void* lock);
 void OnStage2Created(Cpu& cpu, const Stage2Context& context, const void* lock);
@@ -167,6 +168,11 @@ inline bool HasRangeTlbi() { return sim::current_cpu->has_range_tlbi; }
 inline bool TlbiNeedsRepeat() { return sim::current_cpu->tlbi_needs_repeat; }
 
 inline void LockWait() { sim::hooks::LockWait(*sim::current_cpu); }
+inline void OnLockRequested(const void* lock) {
+  sim::Cpu& cpu = *sim::current_cpu;
+  if (cpu.hooks) [[unlikely]]
+    sim::hooks::OnLockRequested(cpu, lock);
+}
 inline void OnLockAcquired(const void* lock) {
   sim::Cpu& cpu = *sim::current_cpu;
   if (cpu.hooks) [[unlikely]]

@@ -95,6 +95,7 @@ void Oracle::OnPoint(unsigned cpu, SchedulingPoint point, uint64_t address) {
       cpus_[cpu].access_races = OthersHold(cpu);
       return;
     }
+    case SchedulingPoint::kLockRequested:
     case SchedulingPoint::kLockWait:
     case SchedulingPoint::kTlbi:
     case SchedulingPoint::kBarrier:
