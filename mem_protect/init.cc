@@ -129,8 +129,10 @@ Status MemProtect::Init(const Config& config) {
 
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  for (uint64_t i = 0; i < hyp_tables; ++i) hyp_.stock.Push(Carve(1, 1));
-  while (carveout_.count > 0) host_.stock.Push(Carve(1, 1));
+  hyp_.stock.PushRun(Carve(hyp_tables, 1), static_cast<uint32_t>(hyp_tables));
+  const uint64_t host_tables = carveout_.count;
+  host_.stock.PushRun(Carve(host_tables, 1),
+                      static_cast<uint32_t>(host_tables));
 
   // Owners. The image stays as the platform maps it, the carve-out is data.
   HOLDFAST_TRY(OwnAtBoot(config.carveout));

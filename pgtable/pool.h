@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The stock of table pages of one table: a last-in first-out list of zeroed
-// pages that runs through the first word of each free page. It has no lock of
-// its own: it belongs to a table and is guarded by that table's lock. It knows
-// nothing of tables, and never holds a page a host can reach.
+// pages that runs through the first word of each free page; and below it a run
+// that nobody has touched yet, so that a large stock costs nothing before it is
+// used. It has no lock of its own: it belongs to a table and is guarded by that
+// table's lock. It knows nothing of tables, and never holds a page a host can
+// reach.
 //
 // The link is a page address, so its bit 0 is clear: should a stale walker ever
 // read it, it is an invalid entry.
@@ -81,6 +83,15 @@ class PagePool {
     ++pages_;
   }
 
+  // Adds `pages` pages from `start` on, page aligned and all zero, to an empty
+  // pool (CHECKed). Popped last page first, and looked at only then.
+  void PushRun(PhysAddr start, uint32_t pages) {
+    HOLDFAST_CHECK(pages_ == 0 && start.IsAligned(G::kPageSize));
+    run_ = start;
+    run_pages_ = pages;
+    pages_ = pages;
+  }
+
   // Pages that can be popped or reserved: all but the reserved ones.
   uint32_t free() const { return pages_ - reserved_; }
 
@@ -102,17 +113,26 @@ class PagePool {
   friend class PoolInspector;  // of checkers, in tests/
 
   PhysAddr PopHead() {
+    if (pages_-- == run_pages_) return PopRun();
     const PhysAddr page(head_);
     uint64_t* const words = static_cast<uint64_t*>(machine::PhysToVirt(page));
     head_ = words[0];
     words[0] = 0;
-    --pages_;
     return page;
   }
 
-  uint64_t head_ =
-      0;  // physical address of the last page pushed, if pages_ > 0
-  uint32_t pages_ = 0;
+  PhysAddr PopRun() {
+    --run_pages_;
+    const PhysAddr page = run_ + uint64_t{run_pages_} * G::kPageSize;
+    HOLDFAST_CHECK(*static_cast<uint64_t*>(machine::PhysToVirt(page)) == 0);
+    return page;
+  }
+
+  // Physical address of the last page pushed, if pages_ > run_pages_.
+  uint64_t head_ = 0;
+  PhysAddr run_{0};
+  uint32_t run_pages_ = 0;
+  uint32_t pages_ = 0;  // of the list and the run
   uint32_t reserved_ = 0;
 };
 

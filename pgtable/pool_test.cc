@@ -49,6 +49,27 @@ TYPED_TEST(PoolTest, LastInFirstOutAndWiped) {
   EXPECT_FALSE(this->pool_.Pop().has_value());
 }
 
+// A run is used when the list is empty, last page first, and lists grow above
+// it.
+TYPED_TEST(PoolTest, ARunLiesBelowTheList) {
+  this->pool_.PushRun(this->Page(0), 3);
+  EXPECT_EQ(this->pool_.free(), 3u);
+  EXPECT_EQ(*this->pool_.Pop(), this->Page(2));
+  this->pool_.Push(this->Page(7));
+  this->pool_.Push(this->Page(2));
+  EXPECT_EQ(this->pool_.free(), 4u);
+  auto reservation = *this->pool_.Reserve(4);
+  for (const uint64_t i : {2, 7, 1, 0}) {
+    const PhysAddr page = reservation.Take();
+    EXPECT_EQ(page, this->Page(i));
+    EXPECT_EQ(this->FirstWord(page), 0u);
+  }
+  EXPECT_EQ(this->pool_.free(), 0u);
+  this->pool_.Push(this->Page(1));
+  EXPECT_EQ(*this->pool_.Pop(), this->Page(1));
+  EXPECT_FALSE(this->pool_.Pop().has_value());
+}
+
 TYPED_TEST(PoolTest, ReservedPagesAreNobodyElses) {
   for (uint64_t i = 0; i < 5; ++i) this->pool_.Push(this->Page(i));
   {
@@ -89,6 +110,7 @@ TYPED_TEST(PoolTest, MisuseIsABug) {
                "IsAligned");
   this->pool_.Push(this->Page(2));
   EXPECT_DEATH(this->pool_.Push(this->Page(2)), "== 0");
+  EXPECT_DEATH(this->pool_.PushRun(this->Page(3), 1), "pages_ == 0");
   auto none = *this->pool_.Reserve(0);
   EXPECT_DEATH(static_cast<void>(none.Take()), "remaining_");
 }

@@ -65,14 +65,16 @@ class Inspector {
 
 namespace holdfast::pgtable {
 
-// The free pages of a pool: each one's first word names the next.
+// The free pages of a pool: each one's first word names the next; then a run.
 class PoolInspector {
  public:
   template <class G, class Words>
   static void Free(const PagePool<G>& pool, Words words,
                    std::vector<uint64_t>* frames) {
     uint64_t at = pool.head_;
-    for (uint32_t i = 0; i < pool.pages_; ++i) {
+    for (uint32_t i = 0; i < pool.run_pages_; ++i)
+      frames->push_back((pool.run_.value() >> kPageShift) + i);
+    for (uint32_t i = pool.run_pages_; i < pool.pages_; ++i) {
       frames->push_back(at >> kPageShift);
       const uint64_t* const page = words(at);
       if (page == nullptr) return;
