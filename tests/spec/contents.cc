@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/spec/contents.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -81,11 +83,15 @@ void Contents::Wrote(Writer writer, uint64_t address, uint64_t value,
   content.all_may_know = false;
   content.know = LetInTo(pfn, state);
   content.know.insert(writer);
-  content.words[address & ~uint64_t{7}] = value;
+  Content::Word& word = content.words[address & ~uint64_t{7}];
+  constexpr size_t kKept = 4;
+  if (word.before.size() == kKept) word.before.erase(word.before.begin());
+  word.before.push_back(word.value);
+  word.value = value;
 }
 
 std::string Contents::Read(Writer reader, uint64_t address, uint64_t value,
-                           const State& state) {
+                           const State& state, bool earlier) {
   const uint64_t pfn = address >> kPageShift;
   const Content& content = Of(pfn, state);
   if (!content.all_may_know && !content.know.contains(reader)) {
@@ -97,7 +103,12 @@ std::string Contents::Read(Writer reader, uint64_t address, uint64_t value,
   const auto word = content.words.find(address & ~uint64_t{7});
   std::optional<uint64_t> want;
   if (word != content.words.end()) {
-    want = word->second;
+    want = word->second.value;
+    const std::vector<uint64_t>& before = word->second.before;
+    if (earlier &&
+        std::find(before.begin(), before.end(), value) != before.end()) {
+      return "";
+    }
   } else if (content.zero) {
     want = 0;
   }

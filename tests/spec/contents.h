@@ -41,9 +41,10 @@ class Contents {
   // it.
   void Wrote(Writer writer, uint64_t address, uint64_t value,
              const State& state);
-  // What is wrong with `reader` having read this, or "".
+  // What is wrong with `reader` having read this, or "". `earlier`: it may have
+  // been a while ago, but not before the page became what it is.
   std::string Read(Writer reader, uint64_t address, uint64_t value,
-                   const State& state);
+                   const State& state, bool earlier = false);
 
  private:
   struct Content {
@@ -52,7 +53,11 @@ class Contents {
     absl::btree_set<Writer> know;
     // All words are zero, but those below. Otherwise other words are unknown.
     bool zero = false;
-    absl::flat_hash_map<uint64_t, uint64_t> words;
+    struct Word {
+      uint64_t value = 0;
+      std::vector<uint64_t> before;  // a few
+    };
+    absl::flat_hash_map<uint64_t, Word> words;
   };
 
   // A page nobody has asked about: who is let in to it knows it.

@@ -53,6 +53,7 @@ void Oracle::Resync() {
   abstraction_->wrong().clear();
   contents_->Forget();
   reports_.clear();
+  early_accesses_.clear();
   more_reports_ = 0;
   ++epoch_;
 }
@@ -93,6 +94,7 @@ void Oracle::OnPoint(unsigned cpu, SchedulingPoint point, uint64_t address) {
       if (abstraction_ == nullptr) return;
       cpus_[cpu].access_epoch = epoch_;
       cpus_[cpu].access_races = OthersHold(cpu);
+      cpus_[cpu].accessing = address;
       return;
     }
     case SchedulingPoint::kLockRequested:
@@ -233,7 +235,10 @@ void Oracle::Released(unsigned index, const Part& part) {
         }
         const uint64_t* const words = concrete_->PageWords(pfn << kPageShift);
         for (uint64_t i = 0; i < kPageSize / 8; ++i) {
-          if (__atomic_load_n(words + i, __ATOMIC_RELAXED) == 0) continue;
+          const uint64_t word = __atomic_load_n(words + i, __ATOMIC_RELAXED);
+          if (word == 0 ||
+              HostMayHaveWritten((pfn << kPageShift) + 8 * i, word))
+            continue;
           cpu.section.not_zero.insert(pfn);
           break;
         }
@@ -254,6 +259,7 @@ void Oracle::Released(unsigned index, const Part& part) {
       break;
     }
   }
+  SettleEarlyAccesses(index);
   ReportWrong(index);
   if (!cpu.held.empty()) return;
   if (cpu.in_call) {
@@ -272,6 +278,11 @@ void Oracle::Stored(unsigned index, uint64_t address) {
     return;
   Report(index, absl::StrFormat("store without the lock: to %#x, a table of %s",
                                 address, ToString(part)));
+}
+
+bool Oracle::IsInTable(uint64_t address) const {
+  Holder hold(mutex_);
+  return abstraction_->TableAt(address).kind != Part::Kind::kNone;
 }
 
 // ---- Reports ---------------------------------------------------------------
@@ -544,7 +555,7 @@ void Oracle::EndFfa(unsigned cpu, const Begun& begun, const Status& status,
 
 // ---- Accesses --------------------------------------------------------------
 
-std::string Oracle::AccessTrouble(const AccessDone& access) {
+std::string Oracle::AccessTrouble(const AccessDone& access, bool earlier) {
   const Layout& layout = concrete_->layout();
   const uint64_t page = access.address >> kPageShift;
   const std::string who = WriterName(access.who);
@@ -596,19 +607,53 @@ std::string Oracle::AccessTrouble(const AccessDone& access) {
     contents_->Wrote(access.who, pa, access.value, state_);
     return "";
   }
-  return contents_->Read(access.who, pa, access.value, state_);
+  return contents_->Read(access.who, pa, access.value, state_, earlier);
 }
 
 void Oracle::Accessed(unsigned index, const AccessDone& access) {
   Holder hold(mutex_);
-  const PerCpu& cpu = cpus_[index];
+  PerCpu& cpu = cpus_[index];
   const bool races =
       cpu.access_races || cpu.access_epoch != epoch_ || OthersHold(index);
+  cpu.accessing.reset();
   const std::string trouble = AccessTrouble(access);
   if (access.is_write && access.done) ++epoch_;
+  if (trouble.empty()) return;
+  if (!races) {
+    Report(index, trouble);
+    return;
+  }
   // Who was where first, nobody can say then.
-  if (races || trouble.empty()) return;
-  Report(index, trouble);
+  if (access.done && OthersHold(index) &&
+      (access.is_write || options_.in_turns)) {
+    early_accesses_.push_back(access);
+  }
+}
+
+bool Oracle::HostMayHaveWritten(uint64_t address, uint64_t value) const {
+  for (const AccessDone& early : early_accesses_) {
+    if (early.is_write && early.who == kHostWrote && early.address == address &&
+        early.value == value) {
+      return true;
+    }
+  }
+  for (const PerCpu& cpu : cpus_) {
+    if (cpu.accessing == address) return true;
+  }
+  return false;
+}
+
+void Oracle::SettleEarlyAccesses(unsigned index) {
+  std::erase_if(early_accesses_, [&](const AccessDone& early) {
+    return AccessTrouble(early, /*earlier=*/true).empty();
+  });
+  if (!options_.in_turns || OthersHold(index) || !cpus_[index].held.empty())
+    return;
+  for (const AccessDone& early : early_accesses_) {
+    Report(index, absl::StrCat("in the middle of this CPU's call: ",
+                               AccessTrouble(early, /*earlier=*/true)));
+  }
+  early_accesses_.clear();
 }
 
 template <class DoAccess>

@@ -59,6 +59,10 @@ class Oracle {
     unsigned full_reading_every = 16;
     // Reports kept; the rest is counted.
     unsigned max_reports = 8;
+    // CPUs take turns (one thread): then what is accessed in the middle of
+    // another's call is checked too. It must be right before that call's
+    // section or after it.
+    bool in_turns = false;
   };
 
   Oracle() : Oracle(Options()) {}
@@ -114,6 +118,9 @@ class Oracle {
   // As last read. The machine must be at rest.
   const State& state() const { return state_; }
   const Layout& layout() const { return concrete_->layout(); }
+  // Whether the word there is of a table that is linked to a root: a walker may
+  // read it. As of when the lock of that root was last taken or released.
+  bool IsInTable(uint64_t address) const;
   // The board was put into another state, at rest: takes it as it is. Contents
   // are forgotten, and reports too.
   void Resync();
@@ -133,6 +140,8 @@ class Oracle {
     bool abort_mapped = false;
     uint64_t access_epoch = 0;
     bool access_races = false;
+    // Of an access under way.
+    std::optional<uint64_t> accessing;
   };
   // What a call began with.
   struct Begun {
@@ -191,7 +200,12 @@ class Oracle {
     std::optional<sim::FaultKind> fault = std::nullopt;
   };
   void Accessed(unsigned index, const AccessDone& access);
-  std::string AccessTrouble(const AccessDone& access);
+  // Whether a word of a page that has become the host's may be other than zero:
+  // it has written there already.
+  bool HostMayHaveWritten(uint64_t address, uint64_t value) const;
+  // Those that are right now are like others.
+  void SettleEarlyAccesses(unsigned index);
+  std::string AccessTrouble(const AccessDone& access, bool earlier = false);
 
   const Options options_;
   mutable sim::HostMutex mutex_;
@@ -202,6 +216,9 @@ class Oracle {
   State state_;
   std::vector<PerCpu> cpus_;
   std::array<unsigned, 5> until_full_{};  // by kind of part
+  // Made in the middle of another CPU's section that has perhaps just given the
+  // page to whom it was. With `in_turns`; else only what was written.
+  std::vector<AccessDone> early_accesses_;
   uint64_t epoch_ = 0;          // counts changes of state and contents
   uint64_t style_changes_ = 0;  // counts their begins and ends
   unsigned style_calls_ = 0;    // under way
