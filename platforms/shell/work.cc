@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "hyp/abi.h"
 #include "hyp/hypervisor.h"
+#include "platforms/shell/range_call.h"
 #include "platforms/shell/session.h"
 #include "vm_table/vm.h"
 
@@ -136,24 +137,6 @@ auto AsHost(tests::Board& board, DoIt do_it, Outcome* outcome)
       kMostTries);
   if (!result.has_value()) SetAbort(action, result.error(), outcome);
   return result;
-}
-
-// What a range call is to be called with next: false if it is done.
-bool NextPart(const tests::Reply& reply, uint32_t id, hyp::Args* x) {
-  switch (id) {
-    case HF_TOPUP_VM:
-      (*x)[1] += reply.x2;
-      (*x)[2] -= reply.x2;
-      return reply.ok() && reply.x2 != 0 && (*x)[2] != 0;
-    case HF_DRAIN_VM:
-      return reply.ok() && reply.x2 != 0;
-    case HF_RECLAIM_DYING_GUEST_PAGE:
-      (*x)[1] = reply.x2;
-      return (reply.ok() || reply.result() == -HF_ENOENT) &&
-             reply.x2 != HF_NO_GFN;
-    default:
-      return false;
-  }
 }
 
 }  // namespace

@@ -43,9 +43,9 @@ class StackMemory {
       free_.pop_back();
       return memory;
     }
-    void* const memory = mmap(nullptr, Mapped(), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                              0);
+    void* const memory =
+        mmap(nullptr, Mapped(), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     HOLDFAST_CHECK(memory != MAP_FAILED);
     HOLDFAST_CHECK(mprotect(memory, Guard(), PROT_NONE) == 0);
     return static_cast<char*>(memory);

@@ -60,8 +60,8 @@
 namespace holdfast::sim {
 
 // Where a scheduler may switch CPUs: just before the thing happens, except for
-// kLockAcquired: the lock has just been taken. A CPU at kLockRequested is not in
-// the lock's queue yet; one at kLockWait is.
+// kLockAcquired: the lock has just been taken. A CPU at kLockRequested is not
+// in the lock's queue yet; one at kLockWait is.
 enum class SchedulingPoint : uint8_t {
   kLockRequested,
   kLockWait,

@@ -13,42 +13,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tests/explore/small_machine.h"
 
 namespace holdfast::explore {
 namespace {
 
 using spec::State;
-
-// Frames, from 0x40000000 on; the rest of RAM is idle, its top EL2's.
-constexpr uint64_t kFirst = 0x40000;
-constexpr uint64_t kFirstHandle = 0x1000;
-
-// What the host has for its n-th VM.
-struct VmFrames {
-  explicit VmFrames(uint64_t n)
-      : base(kFirst + 0x10 + 0x10 * n), handle(kFirstHandle + n) {}
-  uint64_t memory() const { return base; }
-  uint64_t root() const { return base + 2; }  // two frames, aligned to that
-  uint64_t vcpu(uint64_t index) const { return base + 4 + index; }
-  uint64_t run_page(uint64_t index) const { return base + 6 + index; }
-  uint64_t stock() const { return base + 8; }
-
-  const uint64_t base;
-  const uint64_t handle;
-};
-constexpr uint64_t kData = kFirst + 8;     // pages to share and donate
-constexpr uint64_t kHyp = kFirst + 0x3ff;  // the top of 4 MiB is EL2's
-constexpr uint64_t kUart = 0x9000;
-constexpr uint64_t kGap = 0x9001;
-constexpr uint64_t kBeyond = uint64_t{1} << (40 - 12);
-constexpr uint64_t kWild = ~uint64_t{0};
-
-template <class... Args>
-std::string Call(const char* name, Args... args) {
-  std::string line = absl::StrCat("call ", name);
-  (absl::StrAppendFormat(&line, " %#x", static_cast<uint64_t>(args)), ...);
-  return line;
-}
 
 class Builder {
  public:

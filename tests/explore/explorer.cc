@@ -1,106 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/explore/explorer.h"
 
-#include <unistd.h>
-
-#include <array>
 #include <chrono>
-#include <csignal>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "tests/explore/key.h"
+#include "tests/fuzz/last_words.h"
 #include "tests/fuzz/script_run.h"
 #include "tests/fuzz/shrink.h"
 
 namespace holdfast::explore {
 namespace {
-
-// A state, less what makes no difference to any operation: which of a VM's
-// frames are tables and which are stock (they are alike), and at which
-// instruction a vCPU stopped.
-struct Key {
-  spec::State state;
-  // Translations that some TLB may still use: (VMID, IPA, size, level, output),
-  // and on which CPUs.
-  std::vector<std::array<uint64_t, 7>> stale;
-
-  bool operator==(const Key&) const = default;
-  template <class H>
-  friend H AbslHashValue(H h, const Key& key) {
-    return H::combine(std::move(h), key.state, key.stale);
-  }
-};
-
-void Forget(spec::Exit& exit) {
-  constexpr uint64_t kClass = uint64_t{0x3f} << 26;
-  constexpr uint64_t kStatus = 0x3f;
-  exit.esr &= kClass | kStatus;
-  exit.far = 0;
-}
-
-Key KeyOf(fuzz::ScriptRun& run) {
-  Key key{run.oracle().state(), {}};
-  for (auto& [handle, cow] : key.state.vms) {
-    spec::Vm& vm = cow.Mut();
-    for (auto& [at, frame] : vm.tables) frame = 0;
-    const size_t free = vm.stock.size();
-    vm.stock.clear();
-    vm.stock.insert(free);
-  }
-  for (auto& [handle, slot] : key.state.table.Mut().slots) {
-    for (auto& [index, vcpu] : slot.vcpus) Forget(vcpu.exit);
-  }
-  for (spec::Cpu& cpu : key.state.cpus) Forget(cpu.exit);
-  for (const sim::StaleEntry& entry : run.board().machine().StaleEntries()) {
-    key.stale.push_back({entry.vmid.value(), entry.ipa.value(), entry.size,
-                         static_cast<uint64_t>(entry.level),
-                         entry.entry.address.value(), entry.stage2_cpus,
-                         entry.combined_cpus});
-  }
-  return key;
-}
-
-// ---- Panics -----------------------------------------------------------------
-
-// What is being done, for the signal handler, which may not allocate.
-char doing[1 << 16];
-
-void OnAbort(int) {
-  constexpr char kTitle[] = "EL2 panicked at the end of this script:\n";
-  [[maybe_unused]] ssize_t written =
-      write(STDERR_FILENO, kTitle, sizeof(kTitle) - 1);
-  written = write(STDERR_FILENO, doing, std::strlen(doing));
-  _exit(3);
-}
-
-class Doing {
- public:
-  void Say(const std::vector<std::string>& lines) {
-    at_ = 0;
-    for (const std::string& line : lines) Add(line);
-    base_ = at_;
-  }
-  void Then(const std::string& line) {
-    at_ = base_;
-    Add(line);
-  }
-
- private:
-  void Add(const std::string& line) {
-    if (at_ + line.size() + 2 > sizeof(doing)) return;
-    std::memcpy(doing + at_, line.data(), line.size());
-    at_ += line.size();
-    doing[at_++] = '\n';
-    doing[at_] = '\0';
-  }
-
-  size_t at_ = 0;
-  size_t base_ = 0;
-};
 
 class Explorer {
  public:
@@ -109,7 +23,6 @@ class Explorer {
 
   Findings Run() {
     const auto start = std::chrono::steady_clock::now();
-    std::signal(SIGABRT, OnAbort);
     if (Begin()) {
       for (size_t at = 0; at < nodes_.size() && found_.trouble.empty(); ++at) {
         if (nodes_.size() > most_states_) break;
@@ -117,7 +30,6 @@ class Explorer {
         found_.complete = at + 1 == nodes_.size();
       }
     }
-    std::signal(SIGABRT, SIG_DFL);
     found_.states = nodes_.size();
     found_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
@@ -211,7 +123,7 @@ class Explorer {
   const uint64_t most_states_;
   std::vector<Node> nodes_;
   absl::flat_hash_map<Key, size_t> states_;
-  Doing doing_;
+  fuzz::LastWords doing_;
   Findings found_;
 };
 

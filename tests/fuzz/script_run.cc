@@ -8,6 +8,7 @@
 #include "hyp/abi.h"
 #include "hyp/hypervisor.h"
 #include "platforms/shell/parser.h"
+#include "platforms/shell/range_call.h"
 #include "platforms/sim/machine.h"
 
 namespace holdfast::fuzz {
@@ -21,34 +22,34 @@ using shell::Command;
 // The guest's HVC instruction, wherever it is.
 constexpr uint64_t kBehindHvc = 0x1004;
 
-// What a range call goes on with; false: it is done.
-bool NextPart(const tests::Reply& reply, uint32_t id, hyp::Args* x) {
-  switch (id) {
-    case HF_TOPUP_VM:
-      (*x)[1] += reply.x2;
-      (*x)[2] -= reply.x2;
-      return reply.ok() && reply.x2 != 0 && (*x)[2] != 0;
-    case HF_DRAIN_VM:
-      return reply.ok() && reply.x2 != 0;
-    case HF_RECLAIM_DYING_GUEST_PAGE:
-      (*x)[1] = reply.x2;
-      return (reply.ok() || reply.result() == -HF_ENOENT) &&
-             reply.x2 != HF_NO_GFN;
-    default:
-      return false;
-  }
+// What only the simulator itself does.
+bool IsForPeople(const Command& command) {
+  return command.As<shell::NothingCommand>() != nullptr ||
+         command.As<shell::EchoCommand>() != nullptr ||
+         command.As<shell::ShowCommand>() != nullptr ||
+         command.As<shell::HelpCommand>() != nullptr ||
+         command.As<shell::RecordCommand>() != nullptr ||
+         command.As<shell::StopCommand>() != nullptr ||
+         command.As<shell::SnapshotCommand>() != nullptr;
 }
 
 }  // namespace
 
-ScriptRun::~ScriptRun() = default;
+ScriptRun::~ScriptRun() {
+  if (scheduler_.AnyBusy()) scheduler_.JoinAll([](unsigned) {});
+}
 
 std::string ScriptRun::Boot() {
   auto config = setup_.Config();
   if (!config.has_value()) return config.error().what;
-  oracle_ = std::make_unique<spec::Oracle>();
+  oracle_ =
+      std::make_unique<spec::Oracle>(spec::Oracle::Options{.in_turns = true});
   config->machine.record_events = false;
-  config->machine.scheduling_point = oracle_->Hook();
+  config->machine.scheduling_point =
+      [this](unsigned cpu, sim::SchedulingPoint point, uint64_t address) {
+        scheduler_.OnPoint(cpu, point, address);
+        oracle_->OnPoint(cpu, point, address);
+      };
   board_ = std::make_unique<tests::Board>(*std::move(config));
   if (!board_->booted().has_value()) return "EL2 did not boot";
   oracle_->Attach(*board_);
@@ -71,54 +72,120 @@ std::string ScriptRun::Do(const std::string& line) {
     if (parsed->As<shell::NothingCommand>() != nullptr) return "";
     if (std::string wrong = Boot(); !wrong.empty()) return wrong;
   }
-  if (const auto* on = parsed->As<shell::OnCommand>())
+  if (IsForPeople(*parsed)) return "";
+  if (const auto* start = parsed->As<shell::StartCommand>())
+    return Start(*start);
+  if (const auto* step = parsed->As<shell::StepCommand>()) return Step(*step);
+  if (const auto* join = parsed->As<shell::JoinCommand>()) return Join(*join);
+  if (const auto* expect = parsed->As<shell::ExpectCommand>())
+    return Expect(*expect, jobs_[last_cpu_]);
+  if (const auto* on = parsed->As<shell::OnCommand>()) {
+    if (const auto* expect = on->command->As<shell::ExpectCommand>())
+      return Expect(*expect, jobs_[on->cpu]);
     return DoOn(on->cpu, *on->command);
+  }
   return DoOn(0, *parsed);
 }
 
+// ---- Which CPU, and when ----------------------------------------------------
+
 std::string ScriptRun::DoOn(unsigned cpu, const Command& command) {
-  const sim::OnCpu on_cpu(board_->machine(), cpu);
-  if (command.As<shell::ExpectCommand>() == nullptr) to_expect_ = "";
-  if (const auto* expect = command.As<shell::ExpectCommand>())
-    return Expect(*expect);
-  if (const auto* call = command.As<CallCommand>()) {
-    Call(*call);
-  } else if (const auto* hvc = command.As<shell::HvcCommand>()) {
-    const auto& x = hvc->x;
-    oracle_->Call(x[0], x[1], x[2], x[3], x[4], x[5]);
-    reply_.reset();
-    to_expect_ = "";
-  } else if (const auto* access = command.As<AccessCommand>()) {
-    if (access->vcpu.has_value()) {
-      return Guest(cpu, *access->vcpu, command);
-    } else {
-      HostAccess(*access);
-    }
-  } else if (const auto* guest = command.As<shell::GuestCallCommand>()) {
-    return Guest(cpu, guest->vcpu, command);
-  } else if (command.As<shell::ResumeCommand>() != nullptr) {
-    return Resume(cpu);
+  to_expect_ = "";
+  if (scheduler_.Busy(cpu)) return absl::StrCat("CPU ", cpu, " is busy");
+  if (scheduler_.AnyBusy()) {
+    // Another may have a lock that it needs.
+    Launch(cpu, command);
+    scheduler_.Join(cpu);
+    return EndOn(cpu);
   }
-  return "";
+  const sim::OnCpu on_cpu(board_->machine(), cpu);
+  jobs_[cpu] = {command};
+  Work(cpu, jobs_[cpu]);
+  return EndOn(cpu);
 }
 
-void ScriptRun::Call(const CallCommand& call) {
+void ScriptRun::Launch(unsigned cpu, const Command& command) {
+  jobs_[cpu] = {command};
+  scheduler_.Start(board_->machine(), cpu,
+                   [this, cpu] { Work(cpu, jobs_[cpu]); });
+}
+
+std::string ScriptRun::EndOn(unsigned cpu) {
+  to_expect_ = "";
+  if (scheduler_.Busy(cpu)) return "";
+  last_cpu_ = cpu;
+  to_expect_ = jobs_[cpu].to_expect;
+  return jobs_[cpu].wrong;
+}
+
+std::string ScriptRun::Start(const shell::StartCommand& start) {
+  to_expect_ = "";
+  if (scheduler_.Busy(start.cpu))
+    return absl::StrCat("CPU ", start.cpu, " is busy");
+  Launch(start.cpu, *start.command);
+  return EndOn(start.cpu);
+}
+
+std::string ScriptRun::Step(const shell::StepCommand& step) {
+  to_expect_ = "";
+  if (!scheduler_.Busy(step.cpu)) return "nothing is under way there";
+  for (uint64_t i = 0; i < step.points && scheduler_.Busy(step.cpu); ++i)
+    scheduler_.Step(step.cpu);
+  return EndOn(step.cpu);
+}
+
+std::string ScriptRun::Join(const shell::JoinCommand& join) {
+  to_expect_ = "";
+  if (join.cpu.has_value()) {
+    if (!scheduler_.Busy(*join.cpu)) return "nothing is under way there";
+    scheduler_.Join(*join.cpu);
+    return EndOn(*join.cpu);
+  }
+  std::string wrong;
+  scheduler_.JoinAll([&](unsigned cpu) {
+    if (wrong.empty()) wrong = EndOn(cpu);
+  });
+  return wrong;
+}
+
+// ---- As the CPU -------------------------------------------------------------
+
+void ScriptRun::Work(unsigned cpu, Job& job) {
+  if (const auto* call = job.command.As<CallCommand>()) {
+    Call(*call, job);
+  } else if (const auto* hvc = job.command.As<shell::HvcCommand>()) {
+    const auto& x = hvc->x;
+    oracle_->Call(x[0], x[1], x[2], x[3], x[4], x[5]);
+  } else if (const auto* access = job.command.As<AccessCommand>()) {
+    if (access->vcpu.has_value()) {
+      Guest(cpu, *access->vcpu, job.command, job);
+    } else {
+      HostAccess(*access, job);
+    }
+  } else if (const auto* guest = job.command.As<shell::GuestCallCommand>()) {
+    Guest(cpu, guest->vcpu, job.command, job);
+  } else if (job.command.As<shell::ResumeCommand>() != nullptr) {
+    Resume(cpu, job);
+  }
+}
+
+void ScriptRun::Call(const CallCommand& call, Job& job) {
   hyp::Args x = call.x;
   tests::Reply reply;
   do {
     reply = oracle_->Call(call.call->id, x[0], x[1], x[2], x[3], x[4]);
-  } while (call.finish && NextPart(reply, call.call->id, &x));
+  } while (call.finish && shell::NextPart(reply, call.call->id, &x));
   if (call.finish && call.call->id == HF_RECLAIM_DYING_GUEST_PAGE &&
       reply.result() == -HF_ENOENT) {
     reply.x1 = 0;
   }
   if (!call.keep_as.empty()) names_[call.keep_as] = reply.x1;
-  reply_ = reply;
-  to_expect_ =
-      reply.ok() ? "" : absl::StrCat("expect ", tests::ToString(reply));
+  job.reply = reply;
+  if (!reply.ok())
+    job.to_expect = absl::StrCat("expect ", tests::ToString(reply));
 }
 
-void ScriptRun::HostAccess(const AccessCommand& access) {
+void ScriptRun::HostAccess(const AccessCommand& access, Job& job) {
   const uint64_t address = access.address & ~uint64_t{7};
   bool done = false;
   switch (access.kind) {
@@ -132,35 +199,37 @@ void ScriptRun::HostAccess(const AccessCommand& access) {
       done = oracle_->Exec(address);
       break;
   }
-  reply_.reset();
-  const bool as_translation =
-      oracle_->state().abort_style == HF_ABORT_TRANSLATION;
-  to_expect_ = done             ? ""
-               : as_translation ? "expect abort translation"
-                                : "expect abort external";
+  if (done) return;
+  job.to_expect = oracle_->state().abort_style == HF_ABORT_TRANSLATION
+                      ? "expect abort translation"
+                      : "expect abort external";
 }
 
-std::string ScriptRun::Resume(unsigned cpu) {
+void ScriptRun::Resume(unsigned cpu, Job& job) {
   const vm_table::Vcpu* loaded = board_->hv().loaded(cpu);
-  if (loaded == nullptr) return "no vCPU is loaded there";
+  if (loaded == nullptr) {
+    job.wrong = "no vCPU is loaded there";
+    return;
+  }
   const shell::VcpuName vcpu{loaded->vm().handle().value(), loaded->index()};
   const auto at = again_.find({vcpu.handle, vcpu.index});
-  if (at == again_.end()) return "that vCPU has not left";
+  if (at == again_.end()) {
+    job.wrong = "that vCPU has not left";
+    return;
+  }
   const Command command = at->second;
-  if (command.As<shell::NothingCommand>() == nullptr)
-    return Guest(cpu, vcpu, command);
   again_.erase(at);
-  return "";
+  if (command.As<shell::NothingCommand>() == nullptr)
+    Guest(cpu, vcpu, command, job);
 }
 
-std::string ScriptRun::Guest(unsigned cpu, const shell::VcpuName& vcpu,
-                             const Command& command) {
-  reply_.reset();
-  to_expect_ = "";
+void ScriptRun::Guest(unsigned cpu, const shell::VcpuName& vcpu,
+                      const Command& command, Job& job) {
   const vm_table::Vcpu* loaded = board_->hv().loaded(cpu);
   if (loaded == nullptr || loaded->vm().handle().value() != vcpu.handle ||
       loaded->index() != vcpu.index) {
-    return "no such guest runs there";
+    job.wrong = "no such guest runs there";
+    return;
   }
   const std::pair<uint64_t, uint64_t> name(vcpu.handle, vcpu.index);
   again_.erase(name);
@@ -168,15 +237,15 @@ std::string ScriptRun::Guest(unsigned cpu, const shell::VcpuName& vcpu,
     hyp::GuestRegs regs{.x = call->x, .pc = kBehindHvc};
     if (oracle_->GuestCall(regs) == hyp::GuestAction::kResume) {
       if (static_cast<int64_t>(regs.x[0]) == HF_GUEST_INVALID_PARAMETER)
-        to_expect_ = "expect -INVALID_PARAMETER";
+        job.to_expect = "expect -INVALID_PARAMETER";
     } else if (regs.pc != kBehindHvc) {
       again_[name] = command;
-      to_expect_ = "expect exit data-abort";
+      job.to_expect = "expect exit data-abort";
     } else {
       again_[name] = Command{shell::NothingCommand{}};
-      to_expect_ = "expect exit hvc";
+      job.to_expect = "expect exit hvc";
     }
-    return "";
+    return;
   }
   const auto& access = *command.As<AccessCommand>();
   const uint64_t ipa = access.address & ~uint64_t{7};
@@ -192,26 +261,28 @@ std::string ScriptRun::Guest(unsigned cpu, const shell::VcpuName& vcpu,
       done = oracle_->GuestExec(vcpu.handle, ipa);
       break;
   }
-  if (done) return "";
+  if (done) return;
   again_[name] = command;
-  to_expect_ = access.kind == AccessKind::kExec
-                   ? "expect exit instruction-abort"
-                   : "expect exit data-abort";
-  return "";
+  job.to_expect = access.kind == AccessKind::kExec
+                      ? "expect exit instruction-abort"
+                      : "expect exit data-abort";
 }
 
-std::string ScriptRun::Expect(const shell::ExpectCommand& expect) const {
+// ---- What came of it --------------------------------------------------------
+
+std::string ScriptRun::Expect(const shell::ExpectCommand& expect,
+                              const Job& job) const {
   if (expect.kind != shell::ExpectCommand::Kind::kResult ||
-      !reply_.has_value()) {
+      !job.reply.has_value()) {
     return "";
   }
-  const std::string is = tests::ToString(*reply_);
+  const std::string is = tests::ToString(*job.reply);
   const std::string want =
       expect.text.empty() ? absl::StrCat(expect.value) : expect.text;
   if (want != is) return absl::StrCat("expected ", want, ", but it is ", is);
-  if (expect.x2.has_value() && *expect.x2 != reply_->x2)
+  if (expect.x2.has_value() && *expect.x2 != job.reply->x2)
     return absl::StrCat("expected x2 = ", *expect.x2, ", but it is ",
-                        reply_->x2);
+                        job.reply->x2);
   return "";
 }
 
@@ -221,6 +292,7 @@ std::string ScriptRun::Trouble() const {
 
 std::string ScriptRun::FullTrouble() {
   if (!booted()) return "";
+  if (!scheduler_.JoinAll([](unsigned) {})) return "CPUs wait for each other";
   return oracle_->FullTrouble() + board_->Trouble();
 }
 

@@ -5,10 +5,12 @@
 // failure is a script, and a script is a test.
 //
 // Understood: machine, ram, cpus; call, let, finish, hvc; host and guest
-// accesses and calls; resume; on CPU; expect RESULT. Other commands do nothing.
+// accesses and calls; resume; on, start, step and join CPU; expect RESULT.
+// Other commands do nothing.
 #ifndef HOLDFAST_TESTS_FUZZ_SCRIPT_RUN_H_
 #define HOLDFAST_TESTS_FUZZ_SCRIPT_RUN_H_
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -16,8 +18,10 @@
 #include <string>
 #include <utility>
 
+#include "base/cpu_local.h"
 #include "platforms/shell/command.h"
 #include "platforms/shell/number.h"
+#include "platforms/shell/scheduler.h"
 #include "platforms/shell/setup.h"
 #include "tests/spec/oracle.h"
 #include "tests/world/board.h"
@@ -33,7 +37,8 @@ class ScriptRun {
   // Does a line. What is wrong with it as a line, or an expectation that is not
   // met; or "".
   std::string Do(const std::string& line);
-  // Of the last line: the `expect` that a script must have after it, or "".
+  // Of the last line, if it ended a command: the `expect` that a script must
+  // have after it, or "".
   const std::string& to_expect() const { return to_expect_; }
 
   // What the oracle says so far.
@@ -46,26 +51,52 @@ class ScriptRun {
   spec::Oracle& oracle() { return *oracle_; }
   tests::Board& board() { return *board_; }
   unsigned cpus() const { return setup_.cpus(); }
+  // What was started and has not ended.
+  shell::Scheduler& scheduler() { return scheduler_; }
+  // Of the last command that ended on a CPU: what makes it not as it should be
+  // as a line ("no such guest runs there").
+  const std::string& wrong(unsigned cpu) const { return jobs_[cpu].wrong; }
 
  private:
+  // A command on a CPU, and what it came to.
+  struct Job {
+    shell::Command command;
+    std::optional<tests::Reply> reply = std::nullopt;  // of a call
+    std::string to_expect = "";
+    std::string wrong = "";
+  };
+
   std::string Boot();
   std::string DoOn(unsigned cpu, const shell::Command& command);
-  void Call(const shell::CallCommand& call);
-  void HostAccess(const shell::AccessCommand& access);
-  // Nothing to do if no such guest runs there: a bad line.
-  std::string Guest(unsigned cpu, const shell::VcpuName& vcpu,
-                    const shell::Command& command);
-  std::string Resume(unsigned cpu);
-  std::string Expect(const shell::ExpectCommand& expect) const;
+  // Stops at scheduling points.
+  void Launch(unsigned cpu, const shell::Command& command);
+  std::string Start(const shell::StartCommand& start);
+  std::string Step(const shell::StepCommand& step);
+  std::string Join(const shell::JoinCommand& join);
+  // What there is to say when it has ended; nothing if it has not.
+  std::string EndOn(unsigned cpu);
+
+  // As the CPU.
+  void Work(unsigned cpu, Job& job);
+  void Call(const shell::CallCommand& call, Job& job);
+  void HostAccess(const shell::AccessCommand& access, Job& job);
+  // A bad line if no such guest runs there.
+  void Guest(unsigned cpu, const shell::VcpuName& vcpu,
+             const shell::Command& command, Job& job);
+  void Resume(unsigned cpu, Job& job);
+
+  std::string Expect(const shell::ExpectCommand& expect, const Job& job) const;
 
   shell::Setup setup_;
   shell::Names names_;
   std::unique_ptr<spec::Oracle> oracle_;
+  // Before the board: its machine calls it to its end.
+  shell::Scheduler scheduler_;
   std::unique_ptr<tests::Board> board_;
   // What a vCPU does again when it is resumed, by handle and index.
   std::map<std::pair<uint64_t, uint64_t>, shell::Command> again_;
-  // Of the last call.
-  std::optional<tests::Reply> reply_;
+  std::array<Job, kMaxCpus> jobs_;
+  unsigned last_cpu_ = 0;
   std::string to_expect_;
 };
 

@@ -96,7 +96,10 @@ std::string ScriptOf(const Lines& lines) {
     if (trouble.empty() && !run.to_expect().empty()) {
       // Of the CPU that did it.
       const std::vector<std::string> words = absl::StrSplit(line, ' ');
-      if (words[0] == "on") absl::StrAppend(&script, "on ", words[1], " ");
+      if (words[0] == "on" || words[0] == "start" || words[0] == "step" ||
+          words[0] == "join") {
+        absl::StrAppend(&script, "on ", words[1], " ");
+      }
       absl::StrAppend(&script, run.to_expect(), "\n");
     }
   }
