@@ -21,6 +21,13 @@ enum class EventKind : uint32_t {
   kGuestCall,   // a: function id    b: x1               c: handle
   kGuestAbort,  // a: IPA           b: syndrome         c: handle
   kVcpu,        // a: handle         b: vCPU index       c: 1 loaded, 0 put
+  // In no ring: for the event stream, whose reader was not there at boot. The
+  // fields of each are in platforms/stream/event.h.
+  kVcpuMade,
+  kMachine,
+  kRegion,
+  kBootFrames,
+  kHypTable,
 };
 
 constexpr const char* EventKindName(EventKind kind) {
@@ -47,6 +54,16 @@ constexpr const char* EventKindName(EventKind kind) {
       return "guest abort";
     case EventKind::kVcpu:
       return "vcpu";
+    case EventKind::kVcpuMade:
+      return "vcpu made";
+    case EventKind::kMachine:
+      return "machine";
+    case EventKind::kRegion:
+      return "region";
+    case EventKind::kBootFrames:
+      return "boot frames";
+    case EventKind::kHypTable:
+      return "hyp table";
   }
   return "?";
 }

@@ -118,6 +118,12 @@ void OnLockReleased(const void* lock);
 // `context` names a table that walkers may use from now on / no longer.
 void OnStage2Created(const Stage2Context& context, const void* lock);
 void OnStage2Destroyed(const Stage2Context& context);
+// `page` leaves a stock of table pages, or becomes a root. It should be zero;
+// recorders look.
+void OnTablePage(PhysAddr page);
+// What EL2 says of itself (note.h).
+void OnNote(EventKind kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+            uint64_t e, uint64_t f);
 
 // ---- Console ---------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 #include "hyp/abi.h"
 #include "hyp/hypervisor.h"
 #include "hyp/syndrome.h"
@@ -30,8 +31,7 @@ GuestAction Hypervisor::HandleGuestCall(GuestRegs& regs) {
   vm_table::Vcpu& vcpu = *ThisCpu().loaded;
   const uint64_t id = regs.x[0];
   const bool arguments_zero = regs.x[2] == 0 && regs.x[3] == 0;
-  machine::ThisCpu().events.Record(EventKind::kGuestCall, id, regs.x[1],
-                                   vcpu.vm().handle().value());
+  Note(EventKind::kGuestCall, id, regs.x[1], vcpu.vm().handle().value());
   vcpu.exit = {.esr = EsrOf(kEcHvc64, 0)};
   if (!vcpu.vm().is_protected()) return GuestAction::kExit;
 
@@ -78,9 +78,8 @@ GuestAction Hypervisor::HandleGuestAbort(const vm_table::GuestExit& abort) {
   HOLDFAST_CHECK(ThisCpu().loaded != nullptr);
   vm_table::Vcpu& vcpu = *ThisCpu().loaded;
   vcpu.exit = abort;
-  machine::ThisCpu().events.Record(EventKind::kGuestAbort,
-                                   FaultPage(abort).value(), abort.esr,
-                                   vcpu.vm().handle().value());
+  Note(EventKind::kGuestAbort, FaultPage(abort).value(), abort.esr,
+       vcpu.vm().handle().value());
   return GuestAction::kExit;
 }
 

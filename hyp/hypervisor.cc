@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/machine.h"
+#include "base/note.h"
 #include "hyp/calls.h"
 
 namespace holdfast::hyp {
@@ -51,21 +52,25 @@ void AnswerProbe(HostRegs& regs) {
 }  // namespace
 
 void Hypervisor::HandleHostCall(HostRegs& regs) {
-  EventRing& events = machine::ThisCpu().events;
   const Call* call = FindCall(regs.x[0]);
   if (call == nullptr) {
     const uint64_t id = regs.x[0];
+    machine::OnNote(EventKind::kCallEnter, id, regs.x[1], regs.x[2], regs.x[3],
+                    regs.x[4], regs.x[5]);
     AnswerProbe(regs);
-    events.Record(EventKind::kCallExit, id, regs.x[0]);
+    machine::ThisCpu().events.Record(EventKind::kCallExit, id, regs.x[0]);
+    machine::OnNote(EventKind::kCallExit, id, regs.x[1], regs.x[2], regs.x[3],
+                    regs.x[0], 0);
     return;
   }
-  events.Record(EventKind::kCallEnter, regs.x[0], regs.x[1], regs.x[2]);
+  Note(EventKind::kCallEnter, regs.x[0], regs.x[1], regs.x[2], regs.x[3],
+       regs.x[4], regs.x[5]);
   const Args args = {regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]};
   const CallResult result = IsMet(call->needs, ThisCpu().loaded)
                                 ? call->handler(*this, args)
                                 : Failed(Errno::kEinval);
-  events.Record(EventKind::kCallExit, call->id,
-                static_cast<uint64_t>(result.x1), result.x2);
+  Note(EventKind::kCallExit, call->id, static_cast<uint64_t>(result.x1),
+       result.x2, result.x3);
   regs.x[0] = 0;
   regs.x[1] = static_cast<uint64_t>(result.x1);
   regs.x[2] = result.x2;
@@ -83,9 +88,8 @@ HostAbortAction Hypervisor::HandleHostAbort(const HostAbort& abort) {
                  ? HostAbortAction::kInjectTranslation
                  : HostAbortAction::kInjectExternal;
   }
-  machine::ThisCpu().events.Record(
-      EventKind::kHostAbort, abort.ipa.has_value() ? abort.ipa->value() : 0,
-      abort.syndrome, static_cast<uint64_t>(action));
+  Note(EventKind::kHostAbort, abort.ipa.has_value() ? abort.ipa->value() : 0,
+       abort.syndrome, static_cast<uint64_t>(action), abort.ipa.has_value());
   return action;
 }
 

@@ -253,7 +253,7 @@ TEST_F(ForceReclaimEvents, E09_D10_05_TableLockIsDroppedBeforeTheWork) {
         break;
       case sim::EventType::kStorePte:
       case sim::EventType::kPublishPte:
-        EXPECT_FALSE(held) << sim::ToString(event);
+        EXPECT_FALSE(held) << sim::EventTypeName(event.type);
         if ((event.c & 1) != 0) {
           EXPECT_TRUE(zeroed) << "the host had it before it was zero";
           EXPECT_TRUE(fetched) << "the host could run what the guest left";

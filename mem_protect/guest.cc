@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {
@@ -47,8 +48,8 @@ Vacated MemProtect::TakeFromGuest(Vm& vm, Stage2::Cursor& at,
     vm.stage2.UnmapAt(at, batch);
   }
   vm.guest_pages -= pages.count;
-  machine::ThisCpu().events.Record(EventKind::kGuestLeaf, Gfn::Of(ipa).value(),
-                                   at.pte().raw(), vm.handle().value());
+  Note(EventKind::kGuestLeaf, Gfn::Of(ipa).value(), at.pte().raw(),
+       vm.handle().value(), pages.count);
   return Vacated::ByGuest(pages, vm.stage2.context().vmid, ipa,
                           batch.Complete());
 }
@@ -99,8 +100,7 @@ Status MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
                   guest_tables, batch);
   static_cast<void>(batch.Complete());
   ++vm.guest_pages;
-  machine::ThisCpu().events.Record(EventKind::kGuestLeaf, gfn, at.pte().raw(),
-                                   vm.handle().value());
+  Note(EventKind::kGuestLeaf, gfn, at.pte().raw(), vm.handle().value(), 1);
   return {};
 }
 

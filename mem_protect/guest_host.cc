@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {
@@ -26,9 +27,8 @@ Status MemProtect::GuestShareHost(Vm& vm, uint64_t ipa) {
   vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(PageState::kSharedOwned));
   MapForHost(page);
   SetHost(page.first, PageState::kSharedBorrowed);
-  machine::ThisCpu().events.Record(EventKind::kGuestLeaf,
-                                   Gfn::Of(at.ipa()).value(), at.pte().raw(),
-                                   vm.handle().value());
+  Note(EventKind::kGuestLeaf, Gfn::Of(at.ipa()).value(), at.pte().raw(),
+       vm.handle().value(), 1);
   return {};
 }
 
@@ -51,9 +51,8 @@ Status MemProtect::GuestUnshareHost(Vm& vm, uint64_t ipa) {
       none);
   HOLDFAST_CHECK(vacated.frames().start() == mapped.page);
   vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(PageState::kOwned));
-  machine::ThisCpu().events.Record(EventKind::kGuestLeaf,
-                                   Gfn::Of(at.ipa()).value(), at.pte().raw(),
-                                   vm.handle().value());
+  Note(EventKind::kGuestLeaf, Gfn::Of(at.ipa()).value(), at.pte().raw(),
+       vm.handle().value(), 1);
   return {};
 }
 

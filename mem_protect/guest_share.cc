@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {
@@ -96,8 +97,8 @@ Status MemProtect::ShareGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
 
   // Commit. The host's own entries stay as they are.
   for (uint64_t i = 0; i < range.count; ++i) {
-    SetHost(range.first + i, PageState::kSharedOwned);
     Record(range.first + i).Increment();
+    SetHost(range.first + i, PageState::kSharedOwned);
   }
   if (!features_.fwb)
     machine::CleanInvalidateToPoc(range.start(), range.size());
@@ -108,8 +109,8 @@ Status MemProtect::ShareGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
                 batch);
   static_cast<void>(batch.Complete());
   vm.guest_pages += range.count;
-  machine::ThisCpu().events.Record(EventKind::kGuestLeaf, gfn,
-                                   range.start().value(), vm.handle().value());
+  Note(EventKind::kGuestLeaf, gfn, range.start().value(), vm.handle().value(),
+       range.count);
   return {};
 }
 
@@ -132,7 +133,11 @@ Status MemProtect::UnshareGuest(Vm& vm, uint64_t gfn, uint64_t pages) {
     PageRecord& record = Record(range.first + i);
     HOLDFAST_CHECK(record.host() == PageState::kSharedOwned);
     record.Decrement();
-    if (record.count() == 0) SetHost(range.first + i, PageState::kOwned);
+    if (record.count() == 0) {
+      SetHost(range.first + i, PageState::kOwned);
+    } else {
+      NoteRecord(range.first + i, record);
+    }
   }
   return {};
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {
@@ -70,9 +71,12 @@ Status MemProtect::CheckHost(const FrameRange& range, PageState want) const {
 void MemProtect::SetHost(Pfn pfn, PageState state) {
   PageRecord& record = Record(pfn);
   record.set_host(state);
-  machine::ThisCpu().events.Record(EventKind::kPageState, pfn.value(),
-                                   static_cast<uint64_t>(record.host()),
-                                   static_cast<uint64_t>(record.hyp()));
+  NoteRecord(pfn, record);
+}
+
+void MemProtect::NoteRecord(Pfn pfn, const PageRecord& record) {
+  Note(EventKind::kPageState, pfn.value(), static_cast<uint64_t>(record.host()),
+       static_cast<uint64_t>(record.hyp()), record.count());
 }
 
 uint32_t MemProtect::HostTablesFor(std::span<const FrameRange> ranges,

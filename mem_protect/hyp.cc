@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {
@@ -25,9 +26,7 @@ Status MemProtect::CheckHyp(const FrameRange& range, PageState want) {
 void MemProtect::SetHyp(Pfn pfn, PageState state) {
   PageRecord& record = Record(pfn);
   record.set_hyp(state);
-  machine::ThisCpu().events.Record(EventKind::kPageState, pfn.value(),
-                                   static_cast<uint64_t>(record.host()),
-                                   static_cast<uint64_t>(record.hyp()));
+  NoteRecord(pfn, record);
 }
 
 Status MemProtect::ShareHyp(uint64_t pfn) {
@@ -135,6 +134,7 @@ void MemProtect::CommitPin(Pfn pfn) {
   PageRecord& record = Record(pfn);
   if (record.count() == 0) MapAtHyp({pfn, 1});
   record.Increment();
+  NoteRecord(pfn, record);
 }
 
 Status MemProtect::Pin(Pfn pfn) {
@@ -151,6 +151,7 @@ void MemProtect::Unpin(Pfn pfn) {
   SpinlockHolder hyp_hold(hyp_.lock);
   PageRecord& record = Record(pfn);
   record.Decrement();
+  NoteRecord(pfn, record);
   if (record.count() != 0) return;
   pgtable::HypTlbBatch<Granule> batch(hyp_);
   hyp_.Unmap(HypVaOf(pfn.address()), kPageSize, batch);

@@ -87,6 +87,28 @@ Status MemProtect::OwnAtBoot(const FrameRange& range) {
   return {};
 }
 
+// For who reads the event stream and was not there.
+void MemProtect::NoteMachine(const Config& config, PhysAddr hyp_root) const {
+  const auto note = [](EventKind kind, uint64_t a, uint64_t b, uint64_t c = 0) {
+    machine::OnNote(kind, a, b, c, 0, 0, 0);
+  };
+  machine::OnNote(
+      EventKind::kMachine, kPageShift, features_.pa_bits,
+      uint64_t{features_.fwb} | uint64_t{features_.xnx} << 1 |
+          uint64_t{features_.hafdbs} << 2 | uint64_t{features_.dic} << 3,
+      Vm::BytesFor(0), Vm::BytesFor(1) - Vm::BytesFor(0), Vm::BytesForVcpu());
+  for (const Region& region : map_.regions()) {
+    note(EventKind::kRegion, region.base.value(), region.size,
+         static_cast<uint64_t>(region.kind));
+  }
+  note(EventKind::kBootFrames, config.carveout.first.value(),
+       config.carveout.count);
+  for (const FrameRange& image : config.image)
+    note(EventKind::kBootFrames, image.first.value(), image.count);
+  note(EventKind::kHypTable, hyp_root.value(), features_.pa_bits,
+       reinterpret_cast<uintptr_t>(&hyp_.lock));
+}
+
 Status MemProtect::Init(const Config& config) {
   // EL2 maps at identity, so its stage 1 must reach all of it.
   if (!pgtable::HypBitsAllowed<Granule>(config.features.pa_bits))
@@ -123,6 +145,7 @@ Status MemProtect::Init(const Config& config) {
     const PhysAddr start = Carve(PagesFor(pages * sizeof(PageRecord)), 1);
     records_[i].first = static_cast<PageRecord*>(machine::PhysToVirt(start));
   }
+  NoteMachine(config, hyp_root);
   const uint64_t hyp_tables = TablesForAll(map_.regions()) + kPlatformTables;
   host_.Init(kHostVmid, shape, features_, host_root);
   hyp_.Init(hyp_root, features_.pa_bits);

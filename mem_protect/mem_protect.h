@@ -224,12 +224,14 @@ class MemProtect {
 
   // init.cc
   PhysAddr Carve(uint64_t frames, uint64_t align_frames);
+  void NoteMachine(const Config& config, PhysAddr hyp_root) const;
   Status OwnAtBoot(const FrameRange& range)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
 
   // host.cc
   PageRecord& Record(Pfn pfn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  static void NoteRecord(Pfn pfn, const PageRecord& record);
   Status CheckHost(const FrameRange& range, PageState want) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   // The region of a range that the host may own: RAM of one region (EINVAL),

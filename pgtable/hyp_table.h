@@ -73,6 +73,7 @@ class HypTable {
     tree_.Init(root, HypStartLevel<G>(va_bits).value());
     for (unsigned i = 0; i < G::kEntries; ++i)
       HOLDFAST_CHECK(tree_.root()[i] == 0);
+    machine::OnTablePage(root);
   }
 
   // What TTBR0_EL2 takes. Constant after Init; no lock.

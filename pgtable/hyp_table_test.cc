@@ -63,7 +63,7 @@ struct TestHyp {
   std::vector<uint64_t> Invalidated(sim::EventType type) {
     std::vector<uint64_t> addresses;
     for (const sim::Event& event : machine.events()) {
-      if (event.type == type) addresses.push_back(event.b);
+      if (event.type == type) addresses.push_back(event.a);
     }
     return addresses;
   }

@@ -118,6 +118,7 @@ class PagePool {
     uint64_t* const words = static_cast<uint64_t*>(machine::PhysToVirt(page));
     head_ = words[0];
     words[0] = 0;
+    machine::OnTablePage(page);
     return page;
   }
 
@@ -125,6 +126,7 @@ class PagePool {
     --run_pages_;
     const PhysAddr page = run_ + uint64_t{run_pages_} * G::kPageSize;
     HOLDFAST_CHECK(*static_cast<uint64_t*>(machine::PhysToVirt(page)) == 0);
+    machine::OnTablePage(page);
     return page;
   }
 

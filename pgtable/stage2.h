@@ -121,6 +121,8 @@ class Stage2 {
     tree_.Init(root, shape.start.value());
     for (uint64_t i = 0; i < bytes / sizeof(uint64_t); ++i)
       HOLDFAST_CHECK(tree_.root()[i] == 0);
+    for (uint64_t done = 0; done < bytes; done += G::kPageSize)
+      machine::OnTablePage(root + done);
     machine::OnStage2Created(context_, &lock);
   }
 

@@ -53,7 +53,7 @@ class TlbTest : public testing::Test {
           break;
         case sim::EventType::kTlbiVale2is:
         case sim::EventType::kTlbiVae2is:
-          absl::StrAppendFormat(&word, " %#x", event.b);
+          absl::StrAppendFormat(&word, " %#x", event.a);
           break;
         case sim::EventType::kViolation:
           word += " !";

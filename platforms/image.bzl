@@ -143,6 +143,7 @@ def el2_binary(
 def _bare_metal_impl(settings, attr):
     return {
         "//base:granule": attr.granule or settings["//base:granule"],
+        "//platforms/stream:el2": attr.stream or settings["//platforms/stream:el2"],
         "//command_line_option:compilation_mode": "opt",
         "//command_line_option:conlyopt": [],
         "//command_line_option:copt": [],
@@ -154,9 +155,13 @@ def _bare_metal_impl(settings, attr):
 
 _bare_metal = transition(
     implementation = _bare_metal_impl,
-    inputs = ["//base:granule"],
+    inputs = [
+        "//base:granule",
+        "//platforms/stream:el2",
+    ],
     outputs = [
         "//base:granule",
+        "//platforms/stream:el2",
         "//command_line_option:compilation_mode",
         "//command_line_option:conlyopt",
         "//command_line_option:copt",
@@ -262,6 +267,9 @@ el2_image = rule(
             doc = "an el2_binary that is appended at the next 2 MiB boundary",
             cfg = _bare_metal,
             providers = [El2Info],
+        ),
+        "stream": attr.bool(
+            doc = "writes its event stream to a file, whatever the build says",
         ),
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "base/note.h"
 
 namespace holdfast::vm_table {
 namespace {
@@ -15,9 +16,14 @@ enum class VmEvent : uint64_t {
   kDying
 };
 
-void RecordState(VmHandle handle, VmEvent state) {
-  machine::ThisCpu().events.Record(EventKind::kVmState, handle.value(),
-                                   static_cast<uint64_t>(state));
+void NoteState(VmHandle handle, VmEvent state) {
+  Note(EventKind::kVmState, handle.value(), static_cast<uint64_t>(state));
+}
+
+void NoteState(const Vm& vm, VmEvent state) {
+  Note(EventKind::kVmState, vm.handle().value(), static_cast<uint64_t>(state),
+       vm.vcpu_count(), vm.is_protected(), vm.memory().first.value(),
+       vm.root().first.value());
 }
 
 }  // namespace
@@ -46,7 +52,7 @@ Result<VmHandle> VmTable::Reserve() {
     if (slots_[i].state != SlotState::kFree) continue;
     slots_[i].state = SlotState::kReserved;
     const VmHandle handle(static_cast<uint16_t>(kFirstHandle + i));
-    RecordState(handle, VmEvent::kReserved);
+    NoteState(handle, VmEvent::kReserved);
     return handle;
   }
   return Error(Errno::kEnomem);
@@ -58,7 +64,7 @@ Status VmTable::Unreserve(VmHandle handle) {
   if (slot == nullptr || slot->state != SlotState::kReserved)
     return Error(Errno::kEinval);
   slot->state = SlotState::kFree;
-  RecordState(handle, VmEvent::kFree);
+  NoteState(handle, VmEvent::kFree);
   return {};
 }
 
@@ -68,7 +74,7 @@ Status VmTable::BeginInit(VmHandle handle) {
   if (slot == nullptr || slot->state != SlotState::kReserved)
     return Error(Errno::kEinval);
   slot->state = SlotState::kInitialising;
-  RecordState(handle, VmEvent::kInitialising);
+  NoteState(handle, VmEvent::kInitialising);
   return {};
 }
 
@@ -78,7 +84,7 @@ void VmTable::AbortInit(VmHandle handle) {
   HOLDFAST_CHECK(slot != nullptr);
   HOLDFAST_CHECK(slot->state == SlotState::kInitialising);
   slot->state = SlotState::kReserved;
-  RecordState(handle, VmEvent::kReserved);
+  NoteState(handle, VmEvent::kReserved);
 }
 
 void VmTable::Publish(Vm& vm) {
@@ -88,7 +94,7 @@ void VmTable::Publish(Vm& vm) {
   HOLDFAST_CHECK(slot->state == SlotState::kInitialising);
   for (uint32_t& last : vm.last_vcpu_) last = Vm::kNoVcpu;
   *slot = Slot{SlotState::kVm, &vm};
-  RecordState(vm.handle(), VmEvent::kLive);
+  NoteState(vm, VmEvent::kLive);
 }
 
 Vm* VmTable::Find(VmHandle handle) {
@@ -122,7 +128,7 @@ Status VmTable::StartTeardown(VmHandle handle) {
   if (vm->references_ != 0) return Error(Errno::kEbusy);
   if (vm->dying_) return Error(Errno::kEinval);
   vm->dying_ = true;
-  RecordState(handle, VmEvent::kDying);
+  NoteState(*vm, VmEvent::kDying);
   return {};
 }
 
@@ -144,7 +150,7 @@ void VmTable::Remove(Vm& vm) {
   HOLDFAST_CHECK(vm.references_ == 0);
   HOLDFAST_CHECK(vm.vcpus_alive_ == 0);
   *slot = Slot{};
-  RecordState(vm.handle(), VmEvent::kFree);
+  NoteState(vm.handle(), VmEvent::kFree);
 }
 
 Status VmTable::CheckNewVcpu(Vm& vm, uint64_t index) {
@@ -160,6 +166,8 @@ void VmTable::PublishVcpu(Vcpu& vcpu) {
   HOLDFAST_CHECK(CheckNewVcpu(vm, vcpu.index()).has_value());
   vm.vcpus()[vcpu.index()] = &vcpu;
   ++vm.vcpus_alive_;
+  machine::OnNote(EventKind::kVcpuMade, vm.handle().value(), vcpu.index(),
+                  vcpu.memory().first.value(), vcpu.run_page().value(), 0, 0);
 }
 
 Result<LoadedVcpu> VmTable::Load(VmHandle handle, uint64_t index) {
@@ -172,11 +180,10 @@ Result<LoadedVcpu> VmTable::Load(VmHandle handle, uint64_t index) {
   if (vcpu->loaded_) return Error(Errno::kEbusy);
   ++vm->references_;
   vcpu->loaded_ = true;
-  CpuLocal& cpu = machine::ThisCpu();
-  uint32_t& last = vm->last_vcpu_[cpu.index];
+  uint32_t& last = vm->last_vcpu_[machine::ThisCpu().index];
   const bool stale = last != Vm::kNoVcpu && last != vcpu->index();
   last = vcpu->index();
-  cpu.events.Record(EventKind::kVcpu, handle.value(), index, 1);
+  Note(EventKind::kVcpu, handle.value(), index, 1);
   return LoadedVcpu{vcpu, stale};
 }
 
@@ -185,8 +192,7 @@ void VmTable::Put(Vcpu& vcpu) {
   HOLDFAST_CHECK(vcpu.loaded_);
   vcpu.loaded_ = false;
   Release(vcpu.vm());
-  machine::ThisCpu().events.Record(EventKind::kVcpu, vcpu.vm().handle().value(),
-                                   vcpu.index(), 0);
+  Note(EventKind::kVcpu, vcpu.vm().handle().value(), vcpu.index(), 0);
 }
 
 Vcpu* VmTable::TakeVcpu(Vm& vm, uint32_t* budget) {

@@ -3,6 +3,7 @@
 // What a CPU's EL2 registers hold while the host runs, and why. Run on every
 // CPU each time it comes up. Everything is written in full: no reset value is
 // relied on, since none of these registers has one that is architected.
+#include "base/machine.h"
 #include "platforms/aarch64/sysreg.h"
 #include "platforms/qemu_virt/board.h"
 
@@ -156,6 +157,7 @@ void SetUpCpu(const Board& board) {
   VttbrEl2::Write(host.vttbr());
   HcrEl2::Write(HostHcr(board));
   Isb();
+  aarch64::Record(stream::EventType::kHostStage2, host.vttbr(), host.vtcr);
   // Whatever this CPU cached before it was ours (spec 5.6).
   TlbiAlle1();
   asm volatile("ic iallu" : : : "memory");

@@ -163,7 +163,12 @@ const char* FaultStatusName(uint64_t status) {
 void AddEvent(LineBuffer& line, const Event& event) {
   switch (event.kind) {
     case EventKind::kNone:
-      return;
+    case EventKind::kVcpuMade:
+    case EventKind::kMachine:
+    case EventKind::kRegion:
+    case EventKind::kBootFrames:
+    case EventKind::kHypTable:
+      return;  // the ring has none
     case EventKind::kCallEnter:
       AddCall(line, event);
       return;

@@ -2,6 +2,7 @@
 //
 // The host's SMCs that smc_filter.h lets through. CPUs come up and wake up at
 // EL2 first: entry points of the host's are replaced by EL2's.
+#include "base/note.h"
 #include "platforms/aarch64/cache.h"
 #include "platforms/qemu_virt/board.h"
 #include "platforms/qemu_virt/firmware.h"
@@ -96,7 +97,7 @@ void HandleHostSmc(TrapFrame& frame, uint64_t immediate) {
   const uint64_t x0 = frame.x[0];
   const std::optional<uint32_t> id = AllowedSmc(x0, immediate);
   if (!id.has_value()) {
-    cpu.local.events.Record(EventKind::kSmc, x0, kSmcNotSupported);
+    Note(EventKind::kSmc, x0, kSmcNotSupported);
     frame.x[0] = kSmcNotSupported;
     return;
   }
@@ -104,7 +105,7 @@ void HandleHostSmc(TrapFrame& frame, uint64_t immediate) {
                  b = SmcArgument(*id, frame.x[2]),
                  c = SmcArgument(*id, frame.x[3]);
   // Recorded first: CPU_OFF and SYSTEM_OFF don't come back.
-  cpu.local.events.Record(EventKind::kSmc, *id, 0, a);
+  Note(EventKind::kSmc, *id, 0, a);
   frame.x[0] = HandlePsci(cpu, *id, a, b, c);
 }
 

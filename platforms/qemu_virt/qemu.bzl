@@ -15,6 +15,7 @@ def payload_image(
         payload,
         binary = "//platforms/qemu_virt:el2",
         granule = "",
+        stream = False,
         **kwargs):
     """An image, with its two files as NAME_bin and NAME_elf.
 
@@ -23,6 +24,7 @@ def payload_image(
       payload: the el2_binary that runs as its host.
       binary: the el2_binary at EL2.
       granule: 4k, 16k or 64k; if not given, that of the build.
+      stream: whether it writes its event stream.
       **kwargs: passed on to all three.
     """
     el2_image(
@@ -30,6 +32,7 @@ def payload_image(
         binary = binary,
         granule = granule,
         payload = payload,
+        stream = stream,
         **kwargs
     )
     for kind in ["bin", "elf"]:

@@ -141,6 +141,10 @@ struct EchoCommand {
   std::string text;
 };
 struct RecordCommand {
+  // The lines of the session, or the machine's event stream: as text, and for
+  // others' tools.
+  enum class What { kLines, kEvents, kCasemate, kChrome };
+  What what = What::kLines;
   std::string path;
 };
 struct StopCommand {};

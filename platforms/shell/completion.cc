@@ -102,6 +102,8 @@ Words After(const Words& before) {
   if (command == "show") return AfterShow(rest);
   if (command == "host" && rest.empty()) return {"exec", "read", "write"};
   if (command == "join" && rest.empty()) return {"all"};
+  if (command == "record" && rest.empty())
+    return {"casemate", "chrome", "events"};
   if (command == "ram" && rest.size() == 2) return {"nomap"};
   if (command == "machine") {
     return {"block=", "granule=16k",     "granule=4k", "granule=64k",

@@ -57,6 +57,7 @@ TEST(Completion, OfTheRest) {
   EXPECT_THAT(At("show wa"), ElementsAre("walk"));
   EXPECT_THAT(At("show walk h"), ElementsAre("host", "hyp"));
   EXPECT_THAT(At("join "), ElementsAre("all"));
+  EXPECT_THAT(At("record "), ElementsAre("casemate", "chrome", "events"));
   EXPECT_THAT(At("machine gr"), SizeIs(3));
   EXPECT_THAT(At("help force"), ElementsAre("force_reclaim_guest_page"));
   EXPECT_THAT(At("echo "), IsEmpty());

@@ -670,7 +670,21 @@ Parsed<Command> ReadInclude(Line& line) {
   return ReadWithText<IncludeCommand>(line, "the file");
 }
 Parsed<Command> ReadRecord(Line& line) {
-  return ReadWithText<RecordCommand>(line, "the file");
+  using What = RecordCommand::What;
+  HOLDFAST_TRY_ASSIGN(const Word word, line.Need("the file"));
+  RecordCommand record{What::kLines, word.text};
+  constexpr std::pair<const char*, What> kTraces[] = {
+      {"events", What::kEvents},
+      {"casemate", What::kCasemate},
+      {"chrome", What::kChrome}};
+  for (const auto& [name, what] : kTraces) {
+    if (word.text != name) continue;
+    record.what = what;
+    HOLDFAST_TRY_ASSIGN(const Word file, line.Need("the file"));
+    record.path = file.text;
+  }
+  HOLDFAST_TRY(line.NeedEnd());
+  return Command{record};
 }
 Parsed<Command> ReadHelp(Line& line) {
   if (line.done()) return Command{HelpCommand{}};

@@ -89,6 +89,14 @@ TEST(Parser, ReadsEveryCommand) {
   EXPECT_EQ(As<IncludeCommand>("include \"a b.hf\"").path, "a b.hf");
   EXPECT_EQ(As<EchoCommand>("echo  a  # b").text, " a  # b");
   EXPECT_EQ(As<RecordCommand>("record r.hf").path, "r.hf");
+  EXPECT_EQ(As<RecordCommand>("record r.hf").what, RecordCommand::What::kLines);
+  EXPECT_EQ(As<RecordCommand>("record chrome t.json").path, "t.json");
+  EXPECT_EQ(As<RecordCommand>("record chrome t.json").what,
+            RecordCommand::What::kChrome);
+  EXPECT_EQ(As<RecordCommand>("record events t").what,
+            RecordCommand::What::kEvents);
+  EXPECT_EQ(As<RecordCommand>("record casemate t").what,
+            RecordCommand::What::kCasemate);
   As<StopCommand>("stop");
   As<QuitCommand>("quit");
   EXPECT_EQ(As<HelpCommand>("help call").topic, "call");

@@ -11,6 +11,7 @@
 #include "platforms/shell/parser.h"
 #include "platforms/shell/show.h"
 #include "platforms/shell/syntax.h"
+#include "platforms/shell/trace.h"
 
 namespace holdfast::shell {
 namespace {
@@ -169,11 +170,12 @@ Parsed<std::vector<Outcome>> Runner::CarryOut(const Command& command) {
   } else if (const auto* echo = command.As<EchoCommand>()) {
     return std::vector<Outcome>{Lines({echo->text})};
   } else if (const auto* record = command.As<RecordCommand>()) {
-    HOLDFAST_TRY(Record(record->path));
+    HOLDFAST_TRY(Record(*record));
   } else if (command.As<StopCommand>() != nullptr) {
-    if (!record_.is_open())
+    if (!record_.is_open() && !trace_.has_value())
       return Bad(0, "nothing is being recorded", "record FILE, first");
     record_.close();
+    HOLDFAST_TRY(EndTrace());
   } else if (command.As<QuitCommand>() != nullptr) {
     done_ = true;
   } else if (const auto* help = command.As<HelpCommand>()) {
@@ -221,6 +223,7 @@ Parsed<std::monostate> Runner::Renew() {
     return Bad(0, "commands are under way that wait for each other",
                "quit; they cannot be ended");
   }
+  HOLDFAST_TRY(EndTrace());
   auto fresh = std::make_unique<Session>();
   fresh->TakeSetup(*session_);
   session_ = std::move(fresh);
@@ -266,11 +269,29 @@ Parsed<std::monostate> Runner::Include(const std::string& path) {
   return std::monostate();
 }
 
-Parsed<std::monostate> Runner::Record(const std::string& path) {
-  if (record_.is_open())
-    return Bad(0, "lines are being recorded already", "stop, first");
-  record_.open(path);
-  if (!record_.is_open()) return BadFile(path);
+Parsed<std::monostate> Runner::Record(const RecordCommand& record) {
+  if (record_.is_open() || trace_.has_value())
+    return Bad(0, "something is being recorded already", "stop, first");
+  if (record.what != RecordCommand::What::kLines)
+    HOLDFAST_TRY(session_->KeepTrace());
+  record_.open(record.path);
+  if (!record_.is_open()) return BadFile(record.path);
+  if (record.what == RecordCommand::What::kLines) return std::monostate();
+  record_.close();
+  trace_ = record;
+  return std::monostate();
+}
+
+Parsed<std::monostate> Runner::EndTrace() {
+  if (!trace_.has_value()) return std::monostate();
+  const RecordCommand record = *std::exchange(trace_, std::nullopt);
+  HOLDFAST_TRY(session_->Boot());
+  HOLDFAST_TRY_ASSIGN(const std::string text,
+                      TraceText(*session_, record.what));
+  std::ofstream file(record.path);
+  file << text;
+  file.close();
+  if (!file) return BadFile(record.path);
   return std::monostate();
 }
 
@@ -286,6 +307,8 @@ int Runner::Finish() {
   if (!session_->Settle()) {
     Fail(last_place_, "", Failure::kTrouble,
          "commands are under way that wait for each other for ever");
+  } else if (const auto ended = EndTrace(); !ended.has_value()) {
+    BadLineAt(last_place_, "stop", ended.error());
   } else if (options_.check != CheckWhen::kOff) {
     const std::string trouble = session_->Trouble();
     if (!trouble.empty()) Fail(last_place_, "", Failure::kTrouble, trouble);

@@ -76,7 +76,9 @@ class Runner {
   Parsed<std::monostate> Restore(const std::string& name);
   Parsed<std::monostate> Renew();
   Parsed<std::monostate> Include(const std::string& path);
-  Parsed<std::monostate> Record(const std::string& path);
+  Parsed<std::monostate> Record(const RecordCommand& record);
+  // Writes the trace that is being recorded, if one is.
+  Parsed<std::monostate> EndTrace();
 
   void Print(const std::string& text) const;
 
@@ -98,6 +100,8 @@ class Runner {
   std::map<unsigned, Unexpected> unexpected_;
 
   std::ofstream record_;
+  // Of the machine's events, or nothing.
+  std::optional<RecordCommand> trace_;
   unsigned include_depth_ = 0;
   Place last_place_;
   bool done_ = false;

@@ -8,8 +8,10 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -18,6 +20,7 @@
 #include "mem_protect/page_record.h"
 #include "platforms/shell/panic.h"
 #include "platforms/shell/test_runner.h"
+#include "platforms/stream/text.h"
 
 namespace holdfast::shell {
 namespace {
@@ -329,6 +332,63 @@ TEST(Files, ARecordGoesBackWhereTheSessionDid) {
   EXPECT_EQ(runner.Run(lines), 0) << runner.Output();
   ASSERT_TRUE(runner.Do("stop"));
   EXPECT_EQ(Contents(path), absl::StrJoin(lines, "\n") + "\n");
+}
+
+// What the machine does is written at `stop`, when the session ends, and when
+// the machine goes.
+TEST(Files, TracesBeginAtBoot) {
+  const std::string path = TempFile("trace");
+  const auto begins_well = [&](absl::string_view head) {
+    const std::string text = Contents(path);
+    std::ofstream(path) << "";
+    return absl::StartsWith(text, head);
+  };
+  const std::pair<const char*, const char*> traces[] = {
+      {"events", "holdfast-stream 1\n#0 cpu0 machine page_shift=12 "},
+      {"casemate", "(mem-init (id 0) (tid 0) "},
+      {"chrome", "{\"traceEvents\":[\n"}};
+  for (const auto& [what, head] : traces) {
+    const std::string record = absl::StrCat("record ", what, " ", path);
+    for (const char* end : {"stop", "quit", "reset"}) {
+      TestRunner runner;
+      EXPECT_EQ(
+          runner.Run({"machine ipa=39", record,
+                      "call host_share_hyp @0x40000000", "expect 0", end}),
+          0)
+          << runner.Output();
+      EXPECT_TRUE(begins_well(head)) << what << ", " << end;
+    }
+    TestRunner late;
+    EXPECT_EQ(late.Run({"call reserve_vm", record}), 2);
+    EXPECT_THAT(late.Output(), HasSubstr("the machine is running"));
+  }
+}
+
+TEST(Files, ATraceHasEveryEventOnce) {
+  const std::string path = TempFile("all.stream");
+  TestRunner runner;
+  EXPECT_EQ(runner.Run({absl::StrCat("record events ", path),
+                        "call host_share_hyp @0x40000000",
+                        "call host_unshare_hyp @0x40000000", "call reserve_vm",
+                        "stop"}),
+            0)
+      << runner.Output();
+  // The reader wants them numbered without a gap.
+  const auto events = stream::ReadText(Contents(path));
+  ASSERT_TRUE(events.has_value()) << ToString(events.error());
+  int calls = 0;
+  for (const stream::Event& event : *events)
+    calls += event.type == stream::EventType::kCallExit;
+  EXPECT_EQ(calls, 3);
+}
+
+TEST(Files, ATraceThatAToolCannotTakeIsRefused) {
+  TestRunner runner;
+  EXPECT_EQ(runner.Run({absl::StrCat("record casemate ", TempFile("no")),
+                        "call reserve_vm", "stop"}),
+            2);
+  EXPECT_THAT(runner.Output(), testing::AllOf(HasSubstr("for 39 or 48 bits"),
+                                              HasSubstr("machine ipa=39")));
 }
 
 TEST(Files, AMistakeInAnIncludedFileNamesThatFile) {

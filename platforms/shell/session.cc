@@ -107,8 +107,31 @@ Parsed<Command> Session::Prepare(unsigned cpu, const Command& command) {
   return again;
 }
 
+Parsed<std::monostate> Session::KeepTrace() {
+  if (booted()) {
+    return Bad(0, "the machine is running: what it did is not known any more",
+               "record before the first call; reset begins anew");
+  }
+  keep_trace_ = true;
+  return std::monostate();
+}
+
+std::vector<sim::Event> Session::Trace() const {
+  std::vector<sim::Event> trace = trace_;
+  if (!keep_trace_ || board_ == nullptr) return trace;
+  const std::vector<sim::Event> more = board_->machine().events();
+  trace.insert(trace.end(), more.begin(), more.end());
+  return trace;
+}
+
 void Session::Begin(unsigned cpu, const Command& command) {
-  if (!scheduler_.AnyBusy()) board_->machine().ClearEvents();
+  if (!scheduler_.AnyBusy()) {
+    if (keep_trace_) {
+      const std::vector<sim::Event> more = board_->machine().events();
+      trace_.insert(trace_.end(), more.begin(), more.end());
+    }
+    board_->machine().ClearEvents();
+  }
   jobs_[cpu] = {command, {.what = Describe(command)}};
 }
 

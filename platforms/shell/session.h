@@ -75,6 +75,10 @@ class Session {
   }
   unsigned last_cpu() const { return last_cpu_; }
 
+  // From boot on, which must be to come: all that the machine sees is kept.
+  Parsed<std::monostate> KeepTrace();
+  std::vector<sim::Event> Trace() const;
+
   // What the machine saw in the last command.
   const std::vector<sim::Event>& events() const { return events_; }
 
@@ -131,6 +135,8 @@ class Session {
   std::array<std::optional<Outcome>, kMaxCpus> last_;
   unsigned last_cpu_ = 0;
   std::vector<sim::Event> events_;
+  bool keep_trace_ = false;
+  std::vector<sim::Event> trace_;  // but for what the machine still has
 };
 
 // A command in short: "host_share_hyp(0x40010)", "host read 0x40010000".

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "pgtable/decode.h"
 #include "platforms/shell/table_reader.h"
+#include "platforms/stream/text.h"
 #include "vm_table/vm.h"
 
 namespace holdfast::shell {
@@ -289,7 +290,7 @@ Lines Events(Session& session) {
     const bool lock = event.type == sim::EventType::kLock ||
                       event.type == sim::EventType::kUnlock;
     if (!lock) {
-      lines.push_back(sim::ToString(event));
+      lines.push_back(stream::ToString(event));
       continue;
     }
     lines.push_back(absl::StrFormat("#%u cpu%u %s %s", event.seq, event.cpu,

@@ -23,6 +23,8 @@ struct Cpu {
   // The model wants to see every operation. Also set for "no CPU at all", so
   // that the inline paths need one branch only.
   bool hooks = true;
+  // It also keeps the event stream.
+  bool records = false;
   // log2 of the page size ZeroPage clears.
   unsigned page_shift = 0;
   bool has_range_tlbi = false;

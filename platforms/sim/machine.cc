@@ -49,6 +49,7 @@ Machine::Machine(MachineConfig config)
     cpu.local.index = i;
     cpu.ram_bias = ram_.bias();
     cpu.hooks = config_.hooks;
+    cpu.records = config_.hooks && config_.record_events;
     cpu.page_shift = config_.page_shift;
     cpu.has_range_tlbi = config_.range_tlbi;
     cpu.tlbi_needs_repeat = config_.tlbi_needs_repeat;
@@ -521,6 +522,22 @@ void OnStage2Destroyed(Cpu& cpu, const Stage2Context& context) {
   });
 }
 
+void OnTablePage(Cpu& cpu, PhysAddr page) {
+  const uint64_t size = uint64_t{1} << cpu.page_shift;
+  const Ram& ram = Facade::Of(cpu).ram();
+  if (!ram.Contains(page, size)) return;
+  uint64_t nonzero = 0;
+  for (uint64_t offset = 0; offset < size; offset += 8)
+    nonzero += ram.Load(page + offset, 8) != 0;
+  Facade::WithModel(cpu, [&](Model& model, unsigned index) {
+    model.Record(index, EventType::kTablePage, page.value(), nonzero);
+  });
+}
+
+void OnNote(Cpu& cpu, const Event& event) {
+  Facade::WithModel(cpu, [&](Model& model, unsigned) { model.Record(event); });
+}
+
 void ConsoleWrite(Cpu& cpu, const char* bytes, size_t size) {
   if (!Facade::Capture(cpu, bytes, size)) std::fwrite(bytes, 1, size, stderr);
 }
@@ -540,7 +557,7 @@ void Panic(const char* file, int line, const char* what) {
   std::fprintf(stderr, "panic: %s:%d: %s (CPU %u)\n", file, line, what,
                cpu.local.index);
   for (unsigned i = EventRing::kEvents; i-- > 0;) {
-    const Event& event = cpu.local.events.Back(i);
+    const holdfast::Event& event = cpu.local.events.Back(i);
     if (event.kind == EventKind::kNone) continue;
     std::fprintf(stderr, "  event %u: %s %#llx %#llx %#llx\n", event.sequence,
                  EventKindName(event.kind),

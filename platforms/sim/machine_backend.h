@@ -14,7 +14,9 @@
 #include "base/cpu_local.h"
 #include "base/stage2_context.h"
 #include "platforms/sim/cpu.h"
+#include "platforms/sim/events.h"
 #include "platforms/sim/operations.h"
+#include "platforms/stream/notes.h"
 
 namespace holdfast::sim {
 
@@ -40,6 +42,8 @@ void OnLockAcquired(Cpu& cpu, const void* lock);
 void OnLockReleased(Cpu& cpu, const void* lock);
 void OnStage2Created(Cpu& cpu, const Stage2Context& context, const void* lock);
 void OnStage2Destroyed(Cpu& cpu, const Stage2Context& context);
+void OnTablePage(Cpu& cpu, PhysAddr page);
+void OnNote(Cpu& cpu, const Event& event);
 void ConsoleWrite(Cpu& cpu, const char* bytes, size_t size);
 }  // namespace hooks
 
@@ -193,6 +197,20 @@ inline void OnStage2Destroyed(const Stage2Context& context) {
   sim::Cpu& cpu = *sim::current_cpu;
   if (cpu.hooks) [[unlikely]]
     sim::hooks::OnStage2Destroyed(cpu, context);
+}
+
+inline void OnTablePage(PhysAddr page) {
+  sim::Cpu& cpu = *sim::current_cpu;
+  if (cpu.records) [[unlikely]]
+    sim::hooks::OnTablePage(cpu, page);
+}
+inline void OnNote(EventKind kind, uint64_t a, uint64_t b, uint64_t c,
+                   uint64_t d, uint64_t e, uint64_t f) {
+  sim::Cpu& cpu = *sim::current_cpu;
+  if (cpu.records) [[unlikely]] {
+    sim::hooks::OnNote(
+        cpu, stream::EventOf(cpu.local.index, kind, a, b, c, d, e, f));
+  }
 }
 
 inline void ConsoleWrite(const char* bytes, size_t size) {

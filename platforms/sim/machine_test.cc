@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "platforms/sim/test_tables.h"
+#include "platforms/stream/text.h"
 
 namespace holdfast::sim::testing_tables {
 namespace {
@@ -217,7 +218,8 @@ TEST(Machine, WithoutHooks) {
 
 std::vector<std::string> Lines(const Machine& machine) {
   std::vector<std::string> lines;
-  for (const Event& event : machine.events()) lines.push_back(ToString(event));
+  for (const Event& event : machine.events())
+    lines.push_back(stream::ToString(event));
   return lines;
 }
 
@@ -252,21 +254,23 @@ TEST(Events, Stream) {
   EXPECT_THAT(
       Lines(guest.machine),
       ElementsAre(
-          "#1 cpu0 store-pte 0x40002008: 0x401017db -> 0", "#2 cpu0 dsb-ishst",
-          "#3 cpu1 enter-context vttbr 0x1000040000000 vtcr 0x80050059",
-          "#4 cpu1 tlbi-ipas2e1is vmid 1 ipa 0x1000 level 3",
-          "#5 cpu1 tlbi-ipas2e1is vmid 1 ipa 0x1000",
-          "#6 cpu1 tlbi-ripas2e1is vmid 1 ipa 0x1000 size 0x2000",
-          "#7 cpu1 dsb-ish", "#8 cpu1 tlbi-vmalle1is vmid 1",
-          "#9 cpu1 tlbi-vmalle1 vmid 1", "#10 cpu1 tlbi-vmalls12e1is vmid 1",
+          "#1 cpu0 store-pte pa=0x40002008 old=0x401017db new=0x0",
+          "#2 cpu0 dsb-ishst",
+          "#3 cpu1 enter-context vttbr=0x1000040000000 vtcr=0x80050059",
+          "#4 cpu1 tlbi-ipas2e1is vmid=1 ipa=0x1000 level=3",
+          "#5 cpu1 tlbi-ipas2e1is vmid=1 ipa=0x1000 level=any",
+          "#6 cpu1 tlbi-ripas2e1is vmid=1 ipa=0x1000 size=0x2000",
+          "#7 cpu1 dsb-ish", "#8 cpu1 tlbi-vmalle1is vmid=1",
+          "#9 cpu1 tlbi-vmalle1 vmid=1", "#10 cpu1 tlbi-vmalls12e1is vmid=1",
           "#11 cpu1 dsb-ish", "#12 cpu1 dsb-nsh",
-          "#13 cpu1 leave-context vttbr 0x1000040000000 vtcr 0x80050059",
-          "#14 cpu0 isb", "#15 cpu0 publish-pte 0x40002008: 0 -> 0x401017db",
-          "#16 cpu0 zero-page 0x40101000",
-          "#17 cpu0 clean-invalidate 0x40101000 size 0x1000",
-          "#18 cpu0 invalidate-icache 0x40101000 size 0x2000",
-          "#19 cpu0 ic-iallu", "#20 cpu0 tlbi-vale2is va 0x8000",
-          "#21 cpu0 tlbi-vae2is va 0x9000", "#22 cpu0 tlbi-alle1is"));
+          "#13 cpu1 leave-context vttbr=0x1000040000000 vtcr=0x80050059",
+          "#14 cpu0 isb",
+          "#15 cpu0 publish-pte pa=0x40002008 old=0x0 new=0x401017db",
+          "#16 cpu0 zero-page pa=0x40101000",
+          "#17 cpu0 clean-invalidate pa=0x40101000 size=0x1000",
+          "#18 cpu0 invalidate-icache pa=0x40101000 size=0x2000",
+          "#19 cpu0 ic-iallu", "#20 cpu0 tlbi-vale2is va=0x8000",
+          "#21 cpu0 tlbi-vae2is va=0x9000", "#22 cpu0 tlbi-alle1is"));
   EXPECT_THAT(guest.machine.violations(), IsEmpty());
 }
 

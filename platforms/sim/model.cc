@@ -89,9 +89,12 @@ Model::Model(const Ram& ram, const ModelConfig& config)
 
 void Model::Record(unsigned cpu, EventType type, uint64_t a, uint64_t b,
                    uint64_t c) {
-  if (config_.record_events)
-    events_.push_back({event_count_, cpu, type, a, b, c});
-  ++event_count_;
+  Record({.cpu = cpu, .type = type, .a = a, .b = b, .c = c});
+}
+
+void Model::Record(Event event) {
+  event.seq = event_count_++;
+  if (config_.record_events) events_.push_back(event);
 }
 
 void Model::Report(unsigned cpu, ViolationKind kind, const std::string& what) {
@@ -433,7 +436,13 @@ void Model::Tlbi(unsigned cpu, TlbiKind kind, uint64_t address, uint64_t size,
       kind == TlbiKind::kRipas2e1is
           ? size
           : static_cast<uint64_t>(static_cast<int64_t>(level));
-  Record(cpu, EventOf(kind), vmid.value(), address, operand);
+  if (kind == TlbiKind::kVale2is || kind == TlbiKind::kVae2is) {
+    Record(cpu, EventOf(kind), address);
+  } else if (by_ipa) {
+    Record(cpu, EventOf(kind), vmid.value(), address, operand);
+  } else {
+    Record(cpu, EventOf(kind), NeedsContext(kind) ? vmid.value() : 0);
+  }
   (local ? state.local_tlbi : state.broadcast_tlbi) = true;
 
   if (NeedsContext(kind) && !state.context.has_value()) {

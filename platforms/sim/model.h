@@ -61,6 +61,8 @@ class Model {
 
   void Record(unsigned cpu, EventType type, uint64_t a = 0, uint64_t b = 0,
               uint64_t c = 0);
+  // Numbers it.
+  void Record(Event event);
   void Report(unsigned cpu, ViolationKind kind, const std::string& what);
 
   // ---- Operations of EL2 ----------------------------------------------------
