@@ -7,9 +7,12 @@
 // the events round it. Writes the stream for another tool as well.
 //
 // Status 0: nothing is wrong. 1: something is. 2: it cannot be read or written.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -145,6 +148,12 @@ int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "check_trace [--casemate FILE] [--chrome FILE] STREAM");
   const std::vector<char*> files = absl::ParseCommandLine(argc, argv);
+  // Under `bazel run`, paths are meant from where one stands.
+  if (const char* home = std::getenv("BUILD_WORKING_DIRECTORY");
+      home != nullptr && chdir(home) != 0) {
+    std::perror(home);
+    return 2;
+  }
   if (files.size() != 2) {
     std::fprintf(stderr, "%s\n",
                  std::string(absl::ProgramUsageMessage()).c_str());
