@@ -428,6 +428,13 @@ TEST(Checker, SaysWhatWasLeftAndSinceWhen) {
             "(since #17)");
 }
 
+TEST(Checker, UncleanIsSaidOnce) {
+  EXPECT_THAT(RulesBroken(Without(HostUnmap(), "tlbi-ipas2e1is") +
+                          Of("cpu1 lock lock=0x40\n"
+                             "cpu1 unlock lock=0x40")),
+              ElementsAre(Rule::kUnclean));
+}
+
 TEST(Checker, UncleanAtTheEnd) {
   // With no lock to release, and with one that is still held.
   Lines lines = Boot();
@@ -599,6 +606,21 @@ TEST(Checker, HandoverToHost) {
       ElementsAre(Rule::kZeroedInUse, Rule::kHandover, Rule::kNotZeroed));
 }
 
+// What a walker may still take for a table is nobody's yet, not even its former
+// owner's.
+TEST(Checker, HandoverOfTable) {
+  const Lines give =
+      HostChange(Of("cpu1 page-state pfn=0x80003 host=3 hyp=0 count=0\n"
+                    "cpu1 store-pte pa=0x80002400 old=0x80003003 new=0x0") +
+                 FlushHost("0x90000000") +
+                 Of("cpu1 zero-page pa=0x80003000\n"
+                    "cpu1 page-state pfn=0x80003 host=0 hyp=3 count=0"));
+  EXPECT_EQ(Findings(give), "");
+  EXPECT_THAT(RulesBroken(Without(give, "tlbi-vmalle1is")),
+              ElementsAre(Rule::kZeroedInUse, Rule::kHandover, Rule::kNotZeroed,
+                          Rule::kUnclean, Rule::kUnclean));
+}
+
 TEST(Checker, HandoverOfBorrowedPage) {
   // Guest pages that the host lends: bits 56:55 are 2.
   const Lines lend = Boot() + Of(R"(
@@ -668,6 +690,10 @@ TEST(Checker, HandoverToAndFromHyp) {
       cpu2 unlock lock=0x40)");
   EXPECT_THAT(RulesBroken(mapped),
               ElementsAre(Rule::kHandover, Rule::kStateAndTable));
+  // Back, while EL2's table has it.
+  EXPECT_THAT(RulesBroken(Without(good, "store-pte pa=0x80008008",
+                                  (Boot() + ToHyp()).size())),
+              ElementsAre(Rule::kHandover));
   // Back, with EL2's own translation in some TLB.
   EXPECT_THAT(RulesBroken(Without(good, "tlbi-vale2is")),
               ElementsAre(Rule::kHandover, Rule::kHandover, Rule::kUnclean));
