@@ -132,11 +132,10 @@ TEST(Recorded, StoryIsAsTheSpecificationHasIt) {
   // Another answer, and a page that EL2 keeps another state of.
   for (const EventType type : {EventType::kCallExit, EventType::kPageState}) {
     std::vector<Event> other = events;
-    bool started = false;
-    for (Event& event : other) {
-      started |= event.type == EventType::kHostStage2;
-      if (!started || event.type != type) continue;
-      event.b ^= 1;
+    // The last, which no later one puts right.
+    for (auto event = other.rbegin(); event != other.rend(); ++event) {
+      if (event->type != type) continue;
+      event->b ^= 1;
       break;
     }
     EXPECT_NE(Wrong(other, &checked), "") << stream::EventTypeName(type);
