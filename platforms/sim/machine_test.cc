@@ -311,7 +311,8 @@ TEST(Events, SchedulingPoints) {
   lock.Unlock();
   guest.CanRead(0, 0x1000);
   using enum SchedulingPoint;
-  EXPECT_THAT(points, ElementsAre(std::pair(kLockAcquired, at),
+  EXPECT_THAT(points, ElementsAre(std::pair(kLockRequested, at),
+                                  std::pair(kLockAcquired, at),
                                   std::pair(kTableStore, uint64_t{0x40002038}),
                                   std::pair(kBarrier, uint64_t{0}),
                                   std::pair(kTlbi, uint64_t{0}),
