@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The machine of a few MiB that engines try everything on: which frames its host
-// uses for what.
+// The machine of a few MiB that engines try everything on: which frames its
+// host uses for what.
 #ifndef HOLDFAST_TESTS_EXPLORE_SMALL_MACHINE_H_
 #define HOLDFAST_TESTS_EXPLORE_SMALL_MACHINE_H_
 
@@ -30,7 +30,7 @@ struct VmFrames {
   const uint64_t base;
   const uint64_t handle;
 };
-inline constexpr uint64_t kData = kFirst + 8;  // pages to share and donate
+inline constexpr uint64_t kData = kFirst + 8;     // pages to share and donate
 inline constexpr uint64_t kHyp = kFirst + 0x3ff;  // the top of 4 MiB is EL2's
 inline constexpr uint64_t kUart = 0x9000;
 inline constexpr uint64_t kGap = 0x9001;

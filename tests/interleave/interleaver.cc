@@ -199,11 +199,9 @@ Findings RandomOrders(const Race& race, uint64_t orders, unsigned depth,
     for (;; ++at) {
       const std::vector<unsigned> ready = play.Ready();
       if (ready.empty()) break;
-      const unsigned cpu =
-          *std::max_element(ready.begin(), ready.end(),
-                            [&](unsigned a, unsigned b) {
-                              return priority[a] < priority[b];
-                            });
+      const unsigned cpu = *std::max_element(
+          ready.begin(), ready.end(),
+          [&](unsigned a, unsigned b) { return priority[a] < priority[b]; });
       play.Stretch(cpu);
       for (unsigned change = 0; change < changes.size(); ++change) {
         if (changes[change] == at) priority[cpu] = change;

@@ -112,9 +112,9 @@ TEST(Interleaver, AFailureIsAScript) {
         page != pages.end() && page->second.host == spec::PageState::kNone;
     return guests ? "it is the guest's" : "";
   };
-  const Race race{At("empty").setup,
-                  {{"call host_donate_guest 0x40008 0"},
-                   {"call host_share_hyp 0x40008"}}};
+  const Race race{
+      At("empty").setup,
+      {{"call host_donate_guest 0x40008 0"}, {"call host_share_hyp 0x40008"}}};
   for (const Findings& found :
        {AllOrders(race, {.check = is_wrong}),
         RandomOrders(race, 100, /*depth=*/2, /*seed=*/1, is_wrong)}) {
@@ -138,8 +138,8 @@ TEST(Interleaver, AFailureIsAScript) {
 TEST(Interleaver, AFailureHasFewPreemptions) {
   const Check is_wrong = [](fuzz::ScriptRun&) { return "always"; };
   const Situation& at = At("owned");
-  const Findings found = AllOrders(
-      {at.setup, {{at.hot[0]}, {at.hot[1]}}}, {.check = is_wrong});
+  const Findings found =
+      AllOrders({at.setup, {{at.hot[0]}, {at.hot[1]}}}, {.check = is_wrong});
   const size_t second = found.script.find("start 1");
   ASSERT_NE(second, std::string::npos);
   const std::string rest = found.script.substr(second);
@@ -154,8 +154,7 @@ TEST(Interleaver, AFailureHasFewPreemptions) {
 
 TEST(Interleaver, RandomOrdersAreTheSameEachTime) {
   const Situation& at = At("two");
-  const Race race{at.setup,
-                  {{at.hot[0], at.hot[3]}, {at.hot[5], at.hot[8]}}};
+  const Race race{at.setup, {{at.hot[0], at.hot[3]}, {at.hot[5], at.hot[8]}}};
   const auto ends = [&](uint64_t seed) {
     std::vector<uint64_t> counts;
     Keys keys;

@@ -28,7 +28,8 @@ Play::Play(const Race& race, fuzz::LastWords& words)
       next_line_(race.cpus.size()) {
   words_.Say(race.setup);
   for (const std::string& line : race.setup) {
-    if (const std::string wrong = run_->Do(line); !wrong.empty() && wrong_.empty())
+    if (const std::string wrong = run_->Do(line);
+        !wrong.empty() && wrong_.empty())
       wrong_ = absl::StrCat(line, ": ", wrong);
   }
   for (unsigned cpu = 0; cpu < race.cpus.size(); ++cpu) StartNext(cpu);
@@ -52,7 +53,8 @@ bool Play::IsReady(unsigned cpu) const {
   shell::Scheduler& scheduler = run_->scheduler();
   if (!scheduler.Busy(cpu)) return false;
   const shell::Scheduler::Stop& stop = scheduler.stop(cpu);
-  // No other CPU waits in the queue of a lock: none is let in unless it is free.
+  // No other CPU waits in the queue of a lock: none is let in unless it is
+  // free.
   return stop.point != SchedulingPoint::kLockRequested ||
          !scheduler.holders().contains(stop.address);
 }

@@ -22,7 +22,7 @@ namespace holdfast::interleave {
 struct Footprint {
   // Taken, or held from before; named alike on all machines.
   absl::btree_set<uint64_t> locks;
-  bool accesses = false;            // memory, as the host or a guest
+  bool accesses = false;  // memory, as the host or a guest
 
   // Whether it makes no difference which of the two is first.
   bool CommutesWith(const Footprint& other) const;

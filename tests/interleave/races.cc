@@ -239,8 +239,8 @@ std::vector<Situation> Situations(unsigned cpus) {
       .Before(Call("vcpu_load", vm.handle, 0))
       .Before(absl::StrCat("on 1 ", Call("vcpu_load", second.handle, 1)))
       .Before(Call("host_donate_guest", kData, 0))
-      .Before(absl::StrCat("on 1 ",
-                           Call("host_share_guest", kData + 1, 0, 1, 0xf)))
+      .Before(
+          absl::StrCat("on 1 ", Call("host_share_guest", kData + 1, 0, 1, 0xf)))
       .Life(vm)
       .Page(kData)
       .Page(kData + 1)

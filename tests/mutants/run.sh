@@ -12,6 +12,7 @@
 #     --check     only: does each patch still apply
 #     --list      the names, with what is wrong
 #     --some N    N of them, others every day
+#     --quick     of each, only until the first engine has caught it
 #     --shard I/N the I-th of N parts, from 0
 
 set -uo pipefail
@@ -24,12 +25,13 @@ read -ra engines <<< "$(sed '/^#/d' "$patches/engines" | tr '\n' ' ')"
 
 what() { sed -n 3p "$1"; } # PATCH
 
-mode=run some='' shard='' untried=''
+mode=run some='' shard='' untried='' going=--keep_going
 names=()
 while (($#)); do
   case $1 in
     --check | --list) mode=${1#--} ;;
     --untried) untried=yes ;;
+    --quick) going=--notest_keep_going ;;
     --some | --shard)
       (($# > 1)) || { echo "mutants: $1 needs a number" >&2; exit 2; }
       if [[ $1 == --some ]]; then some=$2; else shard=$2; fi
@@ -105,11 +107,11 @@ git ls-files -z | xargs -0 cp --parents -t "$tree" || exit
 [[ ! -e .bazelrc.user ]] || cp .bazelrc.user "$tree"
 cd "$tree" || exit
 
-run_engines() { # LOG RECORD
-  "${bazel[@]}" --output_base="$scratch/out" test --keep_going \
+run_engines() { # --KEEP_GOING LOG RECORD
+  "${bazel[@]}" --output_base="$scratch/out" test "$1" \
     --disk_cache="${MUTANTS_DISK_CACHE:-$scratch/cache}" \
-    --build_event_json_file="$2" --test_output=errors --noshow_progress \
-    --test_tag_filters= "${engines[@]}" &> "$1"
+    --build_event_json_file="$3" --test_output=errors --noshow_progress \
+    --test_tag_filters= "${engines[@]}" &> "$2"
 }
 # The targets of a record whose tests failed.
 failed_in() { # RECORD
@@ -121,7 +123,7 @@ failed_in() { # RECORD
 
 printf '%d mutants by %d engines\n' "${#names[@]}" "${#engines[@]}"
 start=$SECONDS
-if ! run_engines "$scratch/log" "$scratch/record"; then
+if ! run_engines --keep_going "$scratch/log" "$scratch/record"; then
   tail -n 40 "$scratch/log"
   echo "mutants: without any mutant the engines fail already, see above" >&2
   exit 1
@@ -137,7 +139,7 @@ for name in "${names[@]}"; do
     verdict='no longer applies'
     survivors+=("$name")
   else
-    run_engines "$scratch/log" "$scratch/record"
+    run_engines "$going" "$scratch/log" "$scratch/record"
     status=$?
     git apply --reverse "$patches/$name.patch" || exit
     by=$(failed_in "$scratch/record")

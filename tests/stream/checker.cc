@@ -57,12 +57,16 @@ const char* RuleName(Rule rule) {
       return "not-zeroed";
     case Rule::kNotCleaned:
       return "not-cleaned";
+    case Rule::kNotFetchedAnew:
+      return "not-fetched-anew";
     case Rule::kZeroedInUse:
       return "zeroed-in-use";
     case Rule::kStateAndTable:
       return "state-and-table";
     case Rule::kVmidReuse:
       return "vmid-reuse";
+    case Rule::kOtherVcpu:
+      return "other-vcpu";
     case Rule::kContext:
       return "context";
     case Rule::kLock:
@@ -153,10 +157,12 @@ void Checker::Feed(const Event& event) {
       break;
     case EventType::kZeroPage:
     case EventType::kCleanInvalidate:
+    case EventType::kInvalidateICache:
       PageOperation(event);
       break;
     case EventType::kMachine:
       tiny_shift_ = event.a == 5 ? 5 : 0;
+      dic_ = (event.c >> 3 & 1) != 0;
       shadow_.set_page_shift(static_cast<unsigned>(event.a));
       break;
     case EventType::kHypTable:
@@ -175,16 +181,19 @@ void Checker::Feed(const Event& event) {
     case EventType::kHostStage2:
       host_runs_ = true;
       break;
+    case EventType::kVmState:
+      VmState(event);
+      break;
+    case EventType::kVcpu:
+      Vcpu(event);
+      break;
     case EventType::kIcIallu:
-    case EventType::kInvalidateICache:
     case EventType::kViolation:
     case EventType::kRegion:
     case EventType::kBootFrames:
     case EventType::kSmc:
     case EventType::kGuestLeaf:
-    case EventType::kVmState:
     case EventType::kVcpuMade:
-    case EventType::kVcpu:
     case EventType::kGuestCall:
     case EventType::kGuestAbort:
       break;
@@ -543,6 +552,12 @@ std::optional<Checker::Leaf> Checker::GuestLeafOver(uint64_t pa, uint64_t size,
 
 void Checker::Barrier(const Event& event) {
   ++counts_.barriers;
+  CpuState& cpu = cpus_[event.cpu];
+  if (cpu.stale_flushed && event.type != EventType::kDsbIshst &&
+      event.type != EventType::kIsb) {
+    cpu.stale_vmid.reset();
+    cpu.stale_flushed = false;
+  }
   // A DSB NSH does for this CPU's own walks only.
   if (event.type != EventType::kDsbIsh && event.type != EventType::kDsbIshst)
     return;
@@ -562,6 +577,7 @@ void Checker::Tlbi(const Event& event) {
   const unsigned cpu = event.cpu;
   const uint64_t page = uint64_t{1} << shadow_.page_shift();
   if (event.type == EventType::kTlbiAlle1is) {
+    cpus_[cpu].stale_flushed = cpus_[cpu].stale_vmid.has_value();
     debts_.TlbiAll(cpu);
     for (auto& [vmid, use] : vmids_) use.flushing |= Bit(cpu);
     return;
@@ -580,6 +596,12 @@ void Checker::Tlbi(const Event& event) {
   if (event.a != vmid) {
     Report(Rule::kContext, absl::StrCat("vmid ", event.a, " while that of ",
                                         vmid, " is entered"));
+  }
+  if (cpus_[cpu].stale_vmid == vmid &&
+      (event.type == EventType::kTlbiVmalle1 ||
+       event.type == EventType::kTlbiVmalle1is ||
+       event.type == EventType::kTlbiVmalls12e1is)) {
+    cpus_[cpu].stale_flushed = true;
   }
   switch (event.type) {
     case EventType::kTlbiIpas2e1is:
@@ -698,6 +720,13 @@ void Checker::PageOperation(const Event& event) {
     }
     return;
   }
+  if (event.type == EventType::kInvalidateICache) {
+    for (uint64_t pa = event.a; pa < event.a + event.b; pa += page) {
+      if (OthersReach(pa, kHypVmid, nullptr).empty())
+        Facts(pa).fetched_anew = true;
+    }
+    return;
+  }
   ++counts_.zeroed;
   if (nodes_.contains(event.a)) {
     Report(Rule::kTableInUse,
@@ -712,6 +741,7 @@ void Checker::PageOperation(const Event& event) {
   }
   shadow_.Zero(event.a);
   Facts(event.a).zero = Facts(event.a).clean = reached.empty();
+  Facts(event.a).fetched_anew = false;
 }
 
 void Checker::PageState(const Event& event) {
@@ -749,7 +779,13 @@ void Checker::PageState(const Event& event) {
            absl::StrFormat("%#x to the host, not %s since it was another's", pa,
                            facts.zero ? "cleaned" : "zeroed"));
   }
-  facts.zero = facts.clean = false;
+  // EL2 never runs what it has for itself; what was shared, the host knew.
+  if (to_host && before.host == kNoPage && facts.guests && !dic_ &&
+      !facts.fetched_anew) {
+    Report(Rule::kNotFetchedAnew,
+           absl::StrFormat("%#x to the host, with a guest's instructions", pa));
+  }
+  facts.zero = facts.clean = facts.fetched_anew = facts.guests = false;
   if (!nodes_.contains(pa)) shadow_.Forget(pa);
 }
 
@@ -775,7 +811,13 @@ void Checker::GivenToGuest(unsigned vmid, uint64_t pa, uint64_t size,
                              "it",
                              at, vmid));
     }
-    facts.zero = facts.clean = false;
+    if (!was_there && !dic_ && !facts.fetched_anew) {
+      Report(Rule::kNotFetchedAnew,
+             absl::StrFormat("%#x to vmid %d, with the host's instructions", at,
+                             vmid));
+    }
+    facts.zero = facts.clean = facts.fetched_anew = false;
+    facts.guests = true;
     if (!nodes_.contains(at)) shadow_.Forget(at);
   }
 }
@@ -790,6 +832,36 @@ void Checker::Call(const Event& event) {
   }
   if (call != event.a) Report(Rule::kStream, "a call ends that did not begin");
   call.reset();
+  if (cpus_[event.cpu].stale_vmid.has_value()) {
+    Report(Rule::kOtherVcpu,
+           absl::StrCat("a vCPU may use what vmid ",
+                        *cpus_[event.cpu].stale_vmid, " has cached here"));
+    cpus_[event.cpu].stale_vmid.reset();
+  }
+}
+
+void Checker::VmState(const Event& event) {
+  constexpr uint64_t kLive = 3;
+  if (event.b == kLive) {
+    roots_[event.a] = event.f;
+    return;
+  }
+  if (event.b != 0) return;
+  roots_.erase(event.a);
+  for (CpuState& cpu : cpus_) cpu.last_vcpu.erase(event.a);
+}
+
+void Checker::Vcpu(const Event& event) {
+  if (event.c == 0) return;
+  CpuState& cpu = cpus_[event.cpu];
+  const auto [last, is_first] = cpu.last_vcpu.try_emplace(event.a, event.b);
+  if (is_first || last->second == event.b) return;
+  last->second = event.b;
+  const auto root = roots_.find(event.a);
+  if (root == roots_.end()) return;
+  for (const auto& [vmid, table] : tables_) {
+    if (table.root == root->second) cpu.stale_vmid = vmid;
+  }
 }
 
 }  // namespace holdfast::stream

@@ -59,6 +59,10 @@ enum class Rule : uint8_t {
   kNotZeroed,
   // A page was given to a guest without a clean to PoC after the host was gone.
   kNotCleaned,
+  // A page went to a guest, or came back from one, with the instructions that
+  // it
+  // held before still in the I-cache (where the CPU does not see to that: DIC).
+  kNotFetchedAnew,
   // A page was zeroed while somebody but EL2 could reach it.
   kZeroedInUse,
   // EL2 says that the host has no part in a page that the host's table maps.
@@ -66,6 +70,10 @@ enum class Rule : uint8_t {
   // A VMID was given to a new table, with no full invalidation since its old
   // one was used.
   kVmidReuse,
+  // A call that loaded a vCPU where another of its VM was ended with the
+  // other's
+  // translations still to be had: they hold for one vCPU's stage 1.
+  kOtherVcpu,
   // TLB maintenance of "the current VMID" with none entered; contexts nested,
   // or left when none was entered, or not those that were announced.
   kContext,
@@ -137,6 +145,8 @@ class Checker {
     // Since nobody but EL2 could reach it.
     bool zero = false;
     bool clean = false;
+    bool fetched_anew = false;  // no instruction of before is cached
+    bool guests = false;        // a guest was the last to have it alone
   };
   struct CpuState {
     std::optional<uint64_t> vttbr;  // entered
@@ -145,6 +155,12 @@ class Checker {
     std::optional<uint64_t> call;  // its id
     // Pages that the host lost since its lock was taken.
     std::vector<uint64_t> lost;
+    // By handle: the vCPU that was loaded here last.
+    absl::flat_hash_map<uint64_t, uint64_t> last_vcpu;
+    // The VMID whose translations the call under way has to drop here, and how
+    // far it is.
+    std::optional<unsigned> stale_vmid;
+    bool stale_flushed = false;
   };
   struct VmidUse {
     bool used = false;
@@ -182,6 +198,8 @@ class Checker {
   void PageState(const Event& event);
   void GivenToGuest(unsigned vmid, uint64_t pa, uint64_t size, bool was_there);
   void Call(const Event& event);
+  void VmState(const Event& event);
+  void Vcpu(const Event& event);
 
   // Why `owner` (a VMID) is not the only one who can reach the page, or "".
   // `cause` gets the event to blame.
@@ -195,6 +213,8 @@ class Checker {
   const Event* at_ = nullptr;  // being fed
   // Boot is over. Until then EL2's own table is no CPU's.
   bool host_runs_ = false;
+  bool dic_ = true;  // unless kMachine said otherwise
+  absl::flat_hash_map<uint64_t, uint64_t> roots_;  // of VMs, by handle
   unsigned tiny_shift_ = 0;  // kMachine's page shift, if it said one
   Shadow shadow_;
   Debts debts_;

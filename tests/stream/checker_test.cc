@@ -83,7 +83,7 @@ std::vector<Rule> RulesBroken(const Lines& lines) {
 // block at 0x90200000.
 Lines Boot() {
   return Of(R"(
-      cpu0 machine page_shift=12 pa_bits=39 features=0x0 vm_bytes=0x0 vm_vcpu_bytes=0x0 vcpu_bytes=0x0
+      cpu0 machine page_shift=12 pa_bits=39 features=0x8 vm_bytes=0x0 vm_vcpu_bytes=0x0 vcpu_bytes=0x0
       cpu0 hyp-table root=0x80000000 va_bits=39 lock=0xe0
       cpu0 table-page pa=0x80001000 nonzero=0
       cpu0 stage2-created vttbr=0x80001000 vtcr=0x59 lock=0x40
@@ -766,6 +766,65 @@ TEST(Checker, NotCleaned) {
                   "cpu1 page-state pfn=0x90000 host=3 hyp=3 count=0\n"
                   "cpu1 clean-invalidate pa=0x90000000 size=0x1000");
   EXPECT_THAT(RulesBroken(early), ElementsAre(Rule::kNotCleaned));
+}
+
+// Only where the CPU does not see to it itself.
+TEST(Checker, NotFetchedAnew) {
+  const Lines donate =
+      Replace(Boot() + Donate(), "machine page_shift",
+              "cpu0 machine page_shift=12 pa_bits=39 features=0x0 "
+              "vm_bytes=0x0 vm_vcpu_bytes=0x0 vcpu_bytes=0x0");
+  const Lines fetch = Of("cpu1 invalidate-icache pa=0x90000000 size=0x1000");
+  EXPECT_THAT(RulesBroken(Boot() + Donate()), ElementsAre());
+  EXPECT_THAT(RulesBroken(donate), ElementsAre(Rule::kNotFetchedAnew));
+  EXPECT_EQ(Findings(Replace(donate, "clean-invalidate",
+                             "cpu1 clean-invalidate pa=0x90000000 size=0x1000\n"
+                             "cpu1 invalidate-icache pa=0x90000000 "
+                             "size=0x1000")),
+            "");
+  // Too early: the host could still write it.
+  EXPECT_THAT(
+      RulesBroken(Replace(donate, "page-state pfn=0x90000",
+                          "cpu1 invalidate-icache pa=0x90000000 size=0x1000\n"
+                          "cpu1 page-state pfn=0x90000 host=3 hyp=3 count=0")),
+      ElementsAre(Rule::kNotFetchedAnew));
+}
+
+TEST(Checker, OtherVcpu) {
+  const Lines begin = Boot() + Of(R"(
+      cpu0 vm-state handle=0x1000 state=3 vcpus=2 protected=1 memory=0x80010000 root=0x80004000
+      cpu1 vcpu handle=0x1000 index=0 loaded=1
+      cpu1 vcpu handle=0x1000 index=0 loaded=0
+      cpu1 call-enter id=0x7 x1=0x1000 x2=0x1 x3=0x0 x4=0x0 x5=0x0)");
+  const Lines end = Of("cpu1 call-exit id=0x7 x1=0x0 x2=0x0 x3=0x0 x0=0x0");
+  const Lines flush = Of(R"(
+      cpu1 enter-context vttbr=0x1000080004000 vtcr=0x59
+      cpu1 tlbi-vmalle1 vmid=1
+      cpu1 dsb-nsh
+      cpu1 leave-context vttbr=0x1000080004000 vtcr=0x59)");
+  const Lines again = Of("cpu1 vcpu handle=0x1000 index=0 loaded=1");
+  const Lines other = Of("cpu1 vcpu handle=0x1000 index=1 loaded=1");
+  EXPECT_EQ(Findings(begin + again + end), "");
+  EXPECT_EQ(Findings(begin + other + flush + end), "");
+  EXPECT_THAT(RulesBroken(begin + other + end), ElementsAre(Rule::kOtherVcpu));
+  EXPECT_THAT(RulesBroken(begin + other + Without(flush, "dsb-nsh") + end),
+              ElementsAre(Rule::kOtherVcpu));
+  // Of another CPU, or another VM.
+  EXPECT_THAT(
+      RulesBroken(begin + other +
+                  Of("cpu0 enter-context vttbr=0x1000080004000 vtcr=0x59\n"
+                     "cpu0 tlbi-vmalle1 vmid=1\n"
+                     "cpu0 dsb-nsh\n"
+                     "cpu0 leave-context vttbr=0x1000080004000 "
+                     "vtcr=0x59") +
+                  end),
+      ElementsAre(Rule::kOtherVcpu));
+  EXPECT_THAT(RulesBroken(begin + other + FlushHost("0x0") + end),
+              ElementsAre(Rule::kOtherVcpu));
+  // On another CPU it was not loaded before.
+  EXPECT_EQ(
+      Findings(begin + end + Of("cpu2 vcpu handle=0x1000 index=1 loaded=1")),
+      "");
 }
 
 TEST(Checker, ZeroedInUse) {
