@@ -129,7 +129,8 @@ TEST(Recorded, StoryIsAsTheSpecificationHasIt) {
   const std::vector<Event> events = StoryEvents();
   uint64_t checked = 0;
   EXPECT_EQ(Wrong(events, &checked), "");
-  EXPECT_GT(checked, 100u);
+  // Those that another CPU's overlapped are not: how many, is the machine's.
+  EXPECT_GT(checked, 50u);
 }
 
 TEST(Recorded, RandomCallsAreAsTheSpecificationHasThem) {
