@@ -113,11 +113,11 @@ run_engines() { # --KEEP_GOING LOG RECORD
     --build_event_json_file="$3" --test_output=errors --noshow_progress \
     --test_tag_filters= "${engines[@]}" &> "$2"
 }
-# The targets of a record whose tests failed.
+# The targets of a record whose tests failed. (No status: stopped before its end.)
 failed_in() { # RECORD
   awk 'match($0, /^\{"id":\{"testSummary":\{"label":"[^"]*"/) {
       split(substr($0, RSTART, RLENGTH), id, "\"")
-      if (!/"overallStatus":"(PASSED|FLAKY)"/) print id[8]
+      if (!/"overallStatus":"(PASSED|FLAKY|NO_STATUS)"/) print id[8]
     }' "$1" | sort -u | tr '\n' ' '
 }
 
