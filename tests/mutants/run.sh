@@ -117,7 +117,7 @@ run_engines() { # --KEEP_GOING LOG RECORD
 failed_in() { # RECORD
   awk 'match($0, /^\{"id":\{"testSummary":\{"label":"[^"]*"/) {
       split(substr($0, RSTART, RLENGTH), id, "\"")
-      if (!/"overallStatus":"(PASSED|FLAKY|NO_STATUS)"/) print id[8]
+      if (/"overallStatus"/ && !/"overallStatus":"(PASSED|FLAKY)"/) print id[8]
     }' "$1" | sort -u | tr '\n' ' '
 }
 
