@@ -113,11 +113,12 @@ run_engines() { # --KEEP_GOING LOG RECORD
     --build_event_json_file="$3" --test_output=errors --noshow_progress \
     --test_tag_filters= "${engines[@]}" &> "$2"
 }
-# The targets of a record whose tests failed. (No status: stopped before its end.)
+# The targets of a record whose tests failed. (Of one that was stopped, or whose
+# summary was not written before the end, there is only each run's result.)
 failed_in() { # RECORD
-  awk 'match($0, /^\{"id":\{"testSummary":\{"label":"[^"]*"/) {
+  awk 'match($0, /^\{"id":\{"(testSummary|testResult)":\{"label":"[^"]*"/) {
       split(substr($0, RSTART, RLENGTH), id, "\"")
-      if (/"overallStatus"/ && !/"overallStatus":"(PASSED|FLAKY)"/) print id[8]
+      if (/"(overallStatus|status)":"(FAILED|TIMEOUT)"/) print id[8]
     }' "$1" | sort -u | tr '\n' ' '
 }
 
@@ -146,7 +147,7 @@ for name in "${names[@]}"; do
     if ((status == 0)); then
       verdict=SURVIVED
       survivors+=("$name")
-    elif ((status == 3)) && [[ -n $by ]]; then
+    elif ((status == 3)); then
       verdict="caught by $by"
       ((++killed))
       for engine in $by; do ((++kills[$engine])); done
