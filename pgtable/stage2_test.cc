@@ -190,6 +190,21 @@ TEST(Stage2Test, NextLeafSkipsHolesWithinItsBudget) {
   EXPECT_EQ(reached, Ipa(uint64_t{1} << 48));
 }
 
+// Each last of its table, at each level.
+TEST(Stage2Test, NextLeafFindsTheLastEntries) {
+  Table t(40);
+  const uint64_t last_pages[] = {k2M - kPage, k1G - kPage,
+                                 (uint64_t{1} << 40) - kPage};
+  for (const uint64_t ipa : last_pages) t.MapPage(ipa, kOut, GuestAttr());
+  SpinlockHolder hold(t.table.lock);
+  Ipa reached(0);
+  for (const uint64_t ipa : last_pages) {
+    const auto leaf = t.table.NextLeaf(reached, 100, &reached);
+    ASSERT_TRUE(leaf.has_value());
+    EXPECT_EQ(leaf->ipa, Ipa(ipa));
+  }
+}
+
 TEST(Stage2Test, NextLeafStopsWhenItsBudgetEndsAndGoesOn) {
   Table t(48);
   t.MapPage(700 * k1G, kOut, GuestAttr());
