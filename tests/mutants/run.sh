@@ -7,12 +7,13 @@
 # applies, or that does not compile (unless its text says "Caught by the compiler").
 #
 #   bazel run //tests/mutants -- [OPTION...] [NAME...]      all, or those named
-#     --untried   those listed in the file untried: nobody has run them yet, so
-#                 whether they are caught (or are bugs at all) is not known
 #     --check     only: does each patch still apply
 #     --list      the names, with what is wrong
 #     --some N    N of them, others every day
-#     --quick     of each, only until the first engine has caught it
+#     --quick     of each, only until the first engine has caught it, and those of
+#                 the rooms it changes first
+#     --begin-within M   begins none later than M minutes after the start; at
+#                 least one is run
 #     --shard I/N the I-th of N parts, from 0
 
 set -uo pipefail
@@ -25,16 +26,19 @@ read -ra engines <<< "$(sed '/^#/d' "$patches/engines" | tr '\n' ' ')"
 
 what() { sed -n 3p "$1"; } # PATCH
 
-mode=run some='' shard='' untried='' going=--keep_going
+mode=run some='' shard='' quick='' within=''
 names=()
 while (($#)); do
   case $1 in
     --check | --list) mode=${1#--} ;;
-    --untried) untried=yes ;;
-    --quick) going=--notest_keep_going ;;
-    --some | --shard)
+    --quick) quick=yes ;;
+    --some | --shard | --begin-within)
       (($# > 1)) || { echo "mutants: $1 needs a number" >&2; exit 2; }
-      if [[ $1 == --some ]]; then some=$2; else shard=$2; fi
+      case $1 in
+        --some) some=$2 ;;
+        --shard) shard=$2 ;;
+        *) within=$2 ;;
+      esac
       shift
       ;;
     -*)
@@ -47,16 +51,7 @@ while (($#)); do
 done
 
 if ((${#names[@]} == 0)); then
-  # Patches of both kinds are to apply.
-  which=$(grep -v '^#' "$patches/untried")
-  mapfile -t names < <(cd "$patches" && printf '%s\n' *.patch | sed 's/\.patch$//' |
-    if [[ -n $untried ]]; then
-      grep -Fx "$which"
-    elif [[ $mode == run ]]; then
-      grep -vFx "$which"
-    else
-      cat
-    fi)
+  mapfile -t names < <(cd "$patches" && printf '%s\n' *.patch | sed 's/\.patch$//')
 fi
 if [[ -n $some ]]; then
   # Days since 1970 turn the list, so that all have their turn.
@@ -107,11 +102,18 @@ git ls-files -z | xargs -0 cp --parents -t "$tree" || exit
 [[ ! -e .bazelrc.user ]] || cp .bazelrc.user "$tree"
 cd "$tree" || exit
 
-run_engines() { # --KEEP_GOING LOG RECORD
-  "${bazel[@]}" --output_base="$scratch/out" test "$1" \
+# What Bazel says goes to $scratch/log, and its record to $scratch/record.
+run_engines() { # ENGINE...
+  "${bazel[@]}" --output_base="$scratch/out" test \
+    --"$([[ -z $quick ]] || echo notest_)"keep_going \
     --disk_cache="${MUTANTS_DISK_CACHE:-$scratch/cache}" \
-    --build_event_json_file="$3" --test_output=errors --noshow_progress \
-    --test_tag_filters= "${engines[@]}" &> "$2"
+    --build_event_json_file="$scratch/record" --test_output=errors \
+    --noshow_progress --test_tag_filters= "$@" &> "$scratch/log"
+}
+# The engines of the rooms that a patch changes; perhaps none.
+near() { # PATCH
+  sed -n 's|^+++ b/\([^/]*\)/.*|//\1:|p' "$1" | sort -u |
+    grep -F -f - <(printf '%s\n' "${engines[@]}")
 }
 # The targets of a record whose tests failed. (Of one that was stopped, or whose
 # summary was not written before the end, there is only each run's result.)
@@ -124,7 +126,7 @@ failed_in() { # RECORD
 
 printf '%d mutants by %d engines\n' "${#names[@]}" "${#engines[@]}"
 start=$SECONDS
-if ! run_engines --keep_going "$scratch/log" "$scratch/record"; then
+if ! run_engines "${engines[@]}"; then
   tail -n 40 "$scratch/log"
   echo "mutants: without any mutant the engines fail already, see above" >&2
   exit 1
@@ -132,16 +134,21 @@ fi
 printf '%-36s ok (%d s)\n' '(none)' $((SECONDS - start))
 
 killed=0
+run=0
 survivors=()
 declare -A kills=()
 for name in "${names[@]}"; do
+  [[ -z $within ]] || ((run == 0 || SECONDS < within * 60)) || break
+  ((++run))
   start=$SECONDS
   if ! git apply "$patches/$name.patch"; then
     verdict='no longer applies'
     survivors+=("$name")
   else
-    run_engines "$going" "$scratch/log" "$scratch/record"
-    status=$?
+    status=0
+    mapfile -t first < <([[ -z $quick ]] || near "$patches/$name.patch")
+    ((${#first[@]} == 0)) || run_engines "${first[@]}" || status=$?
+    ((status != 0)) || run_engines "${engines[@]}" || status=$?
     git apply --reverse "$patches/$name.patch" || exit
     by=$(failed_in "$scratch/record")
     if ((status == 0)); then
@@ -164,7 +171,7 @@ for name in "${names[@]}"; do
   printf '%-36s %s(%d s)\n' "$name" "${verdict% } " $((SECONDS - start))
 done
 
-printf '\n%d of %d caught\n' "$killed" "${#names[@]}"
+printf '\n%d of %d caught\n' "$killed" "$run"
 for engine in "${!kills[@]}"; do printf '  %3d by %s\n' "${kills[$engine]}" "$engine"; done | sort -rn
 for name in "${survivors[@]}"; do
   printf 'NOT CAUGHT: %s: %s\n' "$name" "$(what "$patches/$name.patch")"
