@@ -152,6 +152,12 @@ class HypAttr {
     return HypAttr(bits);
   }
 
+  // The same, for code that indirect branches enter by a landing pad only (GP,
+  // bit 50; D8.4.6). FEAT_BTI.
+  constexpr HypAttr Guarded() const {
+    return HypAttr(bits_ | uint64_t{1} << 50);
+  }
+
   constexpr uint64_t bits() const { return bits_; }
   constexpr bool operator==(const HypAttr&) const = default;
 

@@ -17,7 +17,8 @@
 namespace holdfast::aarch64 {
 
 struct CpuId {
-  uint64_t midr = 0, mmfr0 = 0, mmfr1 = 0, mmfr2 = 0, isar0 = 0, ctr = 0;
+  uint64_t midr = 0, mmfr0 = 0, mmfr1 = 0, mmfr2 = 0, isar0 = 0, isar1 = 0,
+           isar2 = 0, pfr1 = 0, ctr = 0;
 };
 
 inline CpuId ReadCpuId() {
@@ -26,6 +27,9 @@ inline CpuId ReadCpuId() {
           .mmfr1 = IdAa64Mmfr1El1::Read(),
           .mmfr2 = IdAa64Mmfr2El1::Read(),
           .isar0 = IdAa64Isar0El1::Read(),
+          .isar1 = IdAa64Isar1El1::Read(),
+          .isar2 = IdAa64Isar2El1::Read(),
+          .pfr1 = IdAa64Pfr1El1::Read(),
           .ctr = CtrEl0::Read()};
 }
 
@@ -44,6 +48,8 @@ struct CpuProfile {
   bool granule = false;  // has kPageShift's, in both stages
   bool range_tlbi = false;
   bool ttl = false;
+  bool bti = false;    // FEAT_BTI: indirect branches land on BTI only
+  bool pauth = false;  // FEAT_PAuth: signed return addresses
   CacheShape caches;
   Errata errata;
 };
@@ -90,6 +96,10 @@ constexpr CpuProfile ProfileOf(const CpuId& id, unsigned page_shift,
   profile.granule = HasGranule(id.mmfr0, page_shift);
   profile.range_tlbi = IdAa64Isar0El1::Tlb::Get(id.isar0) >= 2;
   profile.ttl = IdAa64Mmfr2El1::Ttl::Get(id.mmfr2) != 0;
+  profile.bti = IdAa64Pfr1El1::Bt::Get(id.pfr1) != 0;
+  profile.pauth = IdAa64Isar1El1::Apa::Get(id.isar1) != 0 ||
+                  IdAa64Isar1El1::Api::Get(id.isar1) != 0 ||
+                  IdAa64Isar2El1::Apa3::Get(id.isar2) != 0;
   profile.caches = {
       .dcache_line = 4u << CtrEl0::DminLine::Get(id.ctr),
       .icache_line = 4u << CtrEl0::IminLine::Get(id.ctr),
@@ -114,6 +124,8 @@ constexpr CpuProfile Together(const CpuProfile& a, const CpuProfile& b) {
   both.granule = a.granule && b.granule;
   both.range_tlbi = a.range_tlbi && b.range_tlbi;
   both.ttl = a.ttl && b.ttl;
+  both.bti = a.bti && b.bti;
+  both.pauth = a.pauth && b.pauth;
   both.caches = {
       .dcache_line = std::min(a.caches.dcache_line, b.caches.dcache_line),
       .icache_line = std::min(a.caches.icache_line, b.caches.icache_line),
@@ -142,6 +154,8 @@ constexpr const char* WhatCpuLacks(const CpuProfile& cpu,
   if (needs.dic && !has.dic) return "CTR_EL0.DIC";
   if (machine.range_tlbi && !cpu.range_tlbi) return "FEAT_TLBIRANGE";
   if (machine.ttl && !cpu.ttl) return "FEAT_TTL";
+  if (machine.bti && !cpu.bti) return "FEAT_BTI";
+  if (machine.pauth && !cpu.pauth) return "FEAT_PAuth";
   if (cpu.caches.dcache_line < machine.caches.dcache_line)
     return "data cache lines as long";
   if (cpu.caches.icache_line < machine.caches.icache_line)

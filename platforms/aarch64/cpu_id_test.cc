@@ -23,6 +23,8 @@ CpuId Everything() {
   id.mmfr1 = 2 | At(4, 2) | At(28, 1);
   id.mmfr2 = At(40, 1) | At(48, 1);
   id.isar0 = At(56, 2);
+  id.isar1 = At(8, 3);
+  id.pfr1 = 1;
   id.ctr = 4 | At(14, 3) | At(16, 4) | At(29, 1);  // 64-byte lines, PIPT, DIC
   return id;
 }
@@ -34,7 +36,7 @@ TEST(CpuIdTest, ReadsFields) {
   EXPECT_EQ(all.features.pa_bits, 48u);
   EXPECT_TRUE(all.features.fwb && all.features.xnx && all.features.vmid16 &&
               all.features.hafdbs && all.features.dic);
-  EXPECT_TRUE(all.granule && all.range_tlbi && all.ttl);
+  EXPECT_TRUE(all.granule && all.range_tlbi && all.ttl && all.bti && all.pauth);
   EXPECT_EQ(all.caches.dcache_line, 64u);
   EXPECT_EQ(all.caches.icache_line, 64u);
   EXPECT_TRUE(all.caches.icache_pipt);
@@ -46,7 +48,18 @@ TEST(CpuIdTest, ReadsFields) {
                none.features.hafdbs || none.features.dic);
   EXPECT_TRUE(none.granule);  // 0 is a yes for 4 KiB
   EXPECT_FALSE(none.range_tlbi || none.ttl || none.caches.icache_pipt);
+  EXPECT_FALSE(none.bti || none.pauth);
   EXPECT_EQ(none.caches.dcache_line, 4u);
+}
+
+// The algorithms of FEAT_PAuth have a field each.
+TEST(CpuIdTest, AnyAlgorithmSignsReturnAddresses) {
+  EXPECT_TRUE(Profile(CpuId{.isar1 = At(4, 1)}).pauth);
+  EXPECT_TRUE(Profile(CpuId{.isar1 = At(8, 1)}).pauth);
+  EXPECT_TRUE(Profile(CpuId{.isar2 = At(12, 1)}).pauth);
+  // Their generic halves sign no address.
+  EXPECT_FALSE(Profile(CpuId{.isar1 = At(24, 1) | At(28, 1)}).pauth);
+  EXPECT_FALSE(Profile(CpuId{.isar2 = At(8, 1)}).pauth);
 }
 
 TEST(CpuIdTest, PaBitsOfEveryRange) {
@@ -100,6 +113,8 @@ std::vector<Difference> Differences() {
       {"CTR_EL0.DIC", [](CpuId& id) { id.ctr &= ~At(29, 1); }},
       {"FEAT_TLBIRANGE", [](CpuId& id) { id.isar0 = At(56, 1); }},
       {"FEAT_TTL", [](CpuId& id) { id.mmfr2 &= ~At(48, 0xf); }},
+      {"FEAT_BTI", [](CpuId& id) { id.pfr1 = 0; }},
+      {"FEAT_PAuth", [](CpuId& id) { id.isar1 = 0; }},
       {"data cache lines as long",
        [](CpuId& id) { id.ctr = (id.ctr & ~At(16, 0xf)) | At(16, 3); }},
       {"instruction cache lines as long",

@@ -67,6 +67,7 @@ struct DczidEl0 {
   HOLDFAST_SYSREG_RW("dczid_el0")
 };
 struct IdAa64Isar0El1 {
+  using Rndr = Field<63, 60>;
   using Tlb = Field<59, 56>;  // 2: range TLBI
   HOLDFAST_SYSREG_RW("id_aa64isar0_el1")
 };
@@ -125,6 +126,7 @@ struct IdAa64Pfr0El1 {
   HOLDFAST_SYSREG_RW("id_aa64pfr0_el1")
 };
 struct IdAa64Pfr1El1 {
+  using Bt = Field<3, 0>;
   using Ssbs = Field<7, 4>;
   using Mte = Field<11, 8>;
   using Sme = Field<27, 24>;
@@ -177,6 +179,10 @@ struct SctlrEl2 {
   static constexpr uint64_t kI = Bit(12);
   static constexpr uint64_t kWxn = Bit(19);
   static constexpr uint64_t kIesb = Bit(21);
+  // Return addresses are signed and checked with key A (FEAT_PAuth).
+  static constexpr uint64_t kEnIa = Bit(31);
+  // PACIASP is no landing pad for an indirect jump, only for a call (FEAT_BTI).
+  static constexpr uint64_t kBt = Bit(36);
   // Bits that are RES1 without the extension that gives them a meaning; 11 and
   // 22 (EOS, EIS) then keep exceptions context synchronising.
   static constexpr uint64_t kRes1 = Bit(29) | Bit(28) | Bit(23) | Bit(22) |
@@ -336,9 +342,11 @@ struct EsrEl2 {
 // Exception classes (ESR_ELx.EC).
 enum class ExceptionClass : uint8_t {
   kUnknown = 0x00,
+  kBranchTarget = 0x0d,
   kHvc64 = 0x16,
   kSmc64 = 0x17,
   kSysreg = 0x18,
+  kPacFail = 0x1c,
   kInstructionAbortLower = 0x20,
   kInstructionAbortSame = 0x21,
   kPcAlignment = 0x22,
@@ -424,6 +432,17 @@ struct CntpctEl0 {
 };
 struct CntfrqEl0 {
   HOLDFAST_SYSREG_RW("cntfrq_el0")
+};
+
+// ---- Random numbers (FEAT_RNG) ---------------------------------------------
+
+struct Rndr {
+  // 0 if the source has none ready; that is told by PSTATE.Z, which it sets.
+  static uint64_t Read() {
+    uint64_t value;
+    asm volatile("mrs %0, S3_3_C2_C4_0" : "=r"(value) : : "cc", "memory");
+    return value;
+  }
 };
 
 }  // namespace holdfast::aarch64

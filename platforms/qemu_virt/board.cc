@@ -4,6 +4,7 @@
 // payload; the others follow when the host asks for them.
 #include "platforms/qemu_virt/board.h"
 
+#include <algorithm>
 #include <new>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 #include "platforms/qemu_virt/cpu_survey.h"
 #include "platforms/qemu_virt/el2_map.h"
 #include "platforms/qemu_virt/memory_layout.h"
+#include "platforms/qemu_virt/secrets.h"
 #include "platforms/qemu_virt/semihosting.h"
 
 namespace holdfast::qemu_virt {
@@ -28,7 +30,10 @@ using aarch64::ZeroRange;
 namespace {
 
 // The one object; per-CPU blocks lead to it.
-constinit Board g_board;
+constinit BoardCpu g_cpus[kMaxCpus];
+constinit std::atomic<uint32_t> g_panicking{0};
+HOLDFAST_READ_ONLY_AFTER_INIT constinit Board g_board{.cpus = g_cpus,
+                                                      .panicking = g_panicking};
 alignas(hyp::Hypervisor) std::byte g_hypervisor[sizeof(hyp::Hypervisor)];
 constinit BootTable g_boot_table;
 GuardedStack g_stacks[kMaxCpus];
@@ -124,15 +129,14 @@ void StartHypervisor(Board& board, const DtbInfo& info,
         Hex(start), "\n");
 }
 
-// This CPU onto the final tables, and the others when they start.
-void UseFinalTables(Board& board) {
+// For this CPU, and the others when they start.
+void PrepareFinalTables(Board& board) {
   const El2Regime regime = MapEl2(board);
   for (unsigned i = 0; i < board.cpu_count; ++i) {
     BoardCpu& cpu = board.cpus[i];
     FillStartArgs(cpu, cpu.on, regime);
     FillStartArgs(cpu, cpu.resume, regime);
   }
-  SwitchTables(&board.cpus[0].on);
 }
 
 }  // namespace
@@ -145,6 +149,8 @@ extern "C" StartArgs* PrimaryStart() {
   // These stores went to memory; stale lines over them must not win later.
   CleanInvalidateRangeToPoc(reinterpret_cast<uint64_t>(&g_board),
                             sizeof(g_board), CacheShape{});
+  CleanInvalidateRangeToPoc(reinterpret_cast<uint64_t>(&g_cpus), sizeof(g_cpus),
+                            CacheShape{});
   CleanInvalidateRangeToPoc(reinterpret_cast<uint64_t>(&g_boot_table),
                             sizeof(g_boot_table), CacheShape{});
   return &g_board.cpus[0].on;
@@ -155,13 +161,31 @@ extern "C" [[noreturn]] void PrimaryMain(uint64_t dtb_address) {
   const std::span<std::byte> dtb = MapDtb(dtb_address);
   const std::optional<DtbInfo> info = ReadDtb(dtb);
   Require(info.has_value(), "malformed device tree");
+  // In a frame that never returns, and so never compares the old canary.
+  const Secrets secrets = MakeSecrets(dtb, info->rng_seed);
+  if (!secrets.good)
+    Print("holdfast: no seed from firmware: a host can guess EL2's keys\n");
+  __stack_chk_guard = secrets.stack_canary;
+  std::copy_n(secrets.return_key, 2, g_return_key);
+  // Other CPUs load it before they turn their MMU on.
+  CleanInvalidateRangeToPoc(reinterpret_cast<uint64_t>(g_return_key),
+                            sizeof(g_return_key), CacheShape{});
   PretendAtBoot(info->bootargs);
   FindCpus(board, *info);
   StartHypervisor(board, *info, dtb);
-  UseFinalTables(board);
-  SetUpCpu(board);
-  EnterHost(HF_PAYLOAD_BASE, dtb_address, Spsr::kModeEl1h | Spsr::kDaif,
-            board.cpus[0].stack->top());
+  PrepareFinalTables(board);
+  StartArgs& args = board.cpus[0].on;
+  args.host_entry = HF_PAYLOAD_BASE;
+  args.host_context = dtb_address;
+  StartOnFinalTables(&args);
+}
+
+// The same CPU on the final tables, with a fresh stack: return addresses are
+// signed from here on, and those of the frames before are not.
+extern "C" [[noreturn]] void FinalMain(const StartArgs* args) {
+  SetUpCpu(*args->cpu->board);
+  EnterHost(args->host_entry, args->host_context, Spsr::kModeEl1h | Spsr::kDaif,
+            args->cpu->stack->top());
 }
 
 // A CPU the host turned on, or one that woke up.

@@ -4,10 +4,10 @@
 #ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_BOARD_H_
 #define HOLDFAST_PLATFORMS_QEMU_VIRT_BOARD_H_
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "base/cpu_local.h"
@@ -44,9 +44,11 @@ static_assert(offsetof(StartArgs, cpu) == HF_START_CPU);
 // General registers as a trap from EL1 or EL0 found them.
 struct TrapFrame {
   uint64_t x[31];
+  uint64_t return_key[2];  // EL1's APIAKey_EL1, if EL2 uses its own
   uint64_t unused;
 };
 static_assert(sizeof(TrapFrame) == HF_TRAP_FRAME_SIZE);
+static_assert(offsetof(TrapFrame, return_key) == HF_TRAP_FRAME_KEY);
 
 // What EL2 saves of itself when it takes an exception.
 struct PanicFrame {
@@ -84,7 +86,7 @@ struct alignas(4096) BoardCpu : aarch64::Cpu {
   // not run host code.
   std::atomic<bool> surveyed{false};
   std::atomic<bool> unfit{false};
-  aarch64::CpuProfile profile;
+  aarch64::CpuProfile profile{};
   StartArgs on{};
   StartArgs resume{};
 
@@ -100,16 +102,17 @@ struct alignas(4096) BoardCpu : aarch64::Cpu {
 static_assert(offsetof(BoardCpu, panic) == HF_CPU_PANIC_FRAME);
 #pragma clang diagnostic pop
 
-// Everything there is. One object, in .bss; found through the per-CPU block.
+// Everything there is. One object, found through the per-CPU block. What it
+// holds itself is read-only once the host runs.
 struct Board {
-  std::array<BoardCpu, kMaxCpus> cpus;
+  std::span<BoardCpu, kMaxCpus> cpus;
   unsigned cpu_count = 0;
   // What all CPUs can do, and whether they are being asked for it.
-  aarch64::CpuProfile profile;
+  aarch64::CpuProfile profile{};
   std::atomic<bool> surveying{false};
   hyp::Hypervisor* hypervisor = nullptr;
   // Index + 1 of the CPU that reports a panic.
-  std::atomic<uint32_t> panicking{0};
+  std::atomic<uint32_t>& panicking;
 };
 
 inline BoardCpu& ThisBoardCpu() {
@@ -123,7 +126,7 @@ void Print(const Parts&... parts) {
 }
 
 // start.S.
-extern "C" void SwitchTables(const StartArgs* args);
+extern "C" [[noreturn]] void StartOnFinalTables(const StartArgs* args);
 extern "C" [[noreturn]] void EnterHost(uint64_t pc, uint64_t x0, uint64_t spsr,
                                        uint64_t stack);
 extern "C" const std::byte secondary_entry[];

@@ -152,6 +152,8 @@ class Reader {
       const auto text = LoadString(structure_.subspan(at, size), 0);
       if (!text) return false;
       info_.bootargs = *text;
+    } else if (name == "rng-seed") {
+      info_.rng_seed = {static_cast<uint32_t>(structure_offset_ + at), size};
     } else if (name == "linux,initrd-start" || name == "linux,initrd-end") {
       if (size != 4 && size != 8) return false;
       (name == "linux,initrd-start" ? info_.initrd_start : info_.initrd_end) =

@@ -25,6 +25,12 @@ struct DtbRange {
   uint8_t size_bytes = 0;
 };
 
+// Where a property's value stands in the blob.
+struct DtbBytes {
+  uint32_t offset = 0;
+  uint32_t size = 0;
+};
+
 struct DtbInfo {
   static constexpr size_t kMaxMemory = 4;
   static constexpr size_t kMaxCpus = 16;
@@ -35,6 +41,7 @@ struct DtbInfo {
   size_t cpus = 0;
   std::string_view bootargs;  // in the blob
   std::optional<uint64_t> initrd_start, initrd_end;
+  DtbBytes rng_seed;  // of /chosen
 };
 
 // The size the blob says it has, or nothing if `header` (40 bytes or more) is

@@ -24,6 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       (args.data() < start || args.data() + args.size() > start + size)) {
     std::abort();
   }
+  const DtbBytes& seed = info->rng_seed;
+  if (seed.offset > size || size - seed.offset < seed.size) std::abort();
   for (size_t i = 0; i < info->memories; ++i) {
     const DtbRange& range = info->memory[i];
     if (range.offset > size ||

@@ -79,6 +79,7 @@ std::vector<std::byte> Board() {
   writer.Property("#size-cells", std::vector<uint32_t>{2});
   writer.Begin("chosen");
   writer.Property("bootargs", "console=ttyAMA0 quiet");
+  writer.Property("rng-seed", std::vector<uint32_t>{0x01020304, 0x05060708});
   writer.Property("linux,initrd-start", std::vector<uint32_t>{0x48000000});
   writer.Property("linux,initrd-end", std::vector<uint32_t>{0, 0x48100000});
   writer.End();
@@ -117,6 +118,9 @@ TEST(Dtb, ReadsWhatTheBoardNeeds) {
   EXPECT_EQ(info->bootargs, "console=ttyAMA0 quiet");
   EXPECT_EQ(info->initrd_start, 0x48000000u);
   EXPECT_EQ(info->initrd_end, 0x48100000u);
+  ASSERT_EQ(info->rng_seed.size, 8u);
+  for (uint32_t i = 0; i < 8; ++i)
+    EXPECT_EQ(blob[info->rng_seed.offset + i], std::byte(i + 1));
 }
 
 TEST(Dtb, MemoryIsRewrittenInPlace) {

@@ -14,16 +14,19 @@ using HypTable = mem_protect::MemProtect::HypTable;
 
 // el2.ld. All at multiples of 64 KiB.
 extern "C" const std::byte __text_start[], __text_end[], __rodata_start[],
-    __rodata_end[], __data_start[], __data_end[];
+    __rodata_end[], __data_start[], __data_end[], __after_init_start[],
+    __after_init_end[];
 
 uint64_t AddressOf(const void* pointer) {
   return reinterpret_cast<uint64_t>(pointer);
 }
 
 void Map(HypTable& table, uint64_t va, uint64_t pa, uint64_t size,
-         const pgtable::Prot& prot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table.lock) {
-  const auto attr = pgtable::HypAttr::For(prot);
+         const pgtable::Prot& prot, bool guarded = false)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(table.lock) {
+  auto attr = pgtable::HypAttr::For(prot);
   HOLDFAST_CHECK(attr.has_value());
+  if (guarded) attr = attr->Guarded();
   // The carve-out is sized for these few tables too.
   HOLDFAST_CHECK(
       table.Map(HypVa(va), PhysAddr(pa), size, *attr, false).has_value());
@@ -41,13 +44,17 @@ void MapImage(HypTable& table, const Board& board)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(table.lock) {
   const uint64_t text = AddressOf(__text_start),
                  rodata = AddressOf(__rodata_start);
-  Map(table, text, text, AddressOf(__text_end) - text, pgtable::kHypText);
+  Map(table, text, text, AddressOf(__text_end) - text, pgtable::kHypText,
+      board.profile.bti);
   Map(table, rodata, rodata, AddressOf(__rodata_end) - rodata,
       pgtable::kHypRodata);
   for (uint64_t page = AddressOf(__data_start); page < AddressOf(__data_end);
        page += kPageSize) {
-    if (!IsGuard(board, page))
-      Map(table, page, page, kPageSize, pgtable::kHypData);
+    if (IsGuard(board, page)) continue;
+    const bool after_init = page >= AddressOf(__after_init_start) &&
+                            page < AddressOf(__after_init_end);
+    Map(table, page, page, kPageSize,
+        after_init ? pgtable::kHypRodata : pgtable::kHypData);
   }
 }
 
@@ -91,7 +98,8 @@ El2Regime MapEl2(Board& board) {
                                               : TcrEl2::kTg4k;
   return {.ttbr0 = table.root().value(),
           .tcr = TcrFor(va_bits, granule, kPageShift == 16 ? 6 : 5),
-          .sctlr = kSctlrEl2 | aarch64::SctlrEl2::kWxn};
+          .sctlr = kSctlrEl2 | aarch64::SctlrEl2::kWxn |
+                   BranchChecks(board.profile)};
 }
 
 }  // namespace holdfast::qemu_virt

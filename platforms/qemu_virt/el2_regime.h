@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "platforms/aarch64/cpu_id.h"
 #include "platforms/aarch64/sysreg.h"
 
 namespace holdfast::qemu_virt {
@@ -22,6 +23,12 @@ inline constexpr uint64_t kMairEl2 = aarch64::MairEl2::kNormalWriteBack |
 inline constexpr uint64_t kSctlrEl2 =
     aarch64::SctlrEl2::kRes1 | aarch64::SctlrEl2::kM | aarch64::SctlrEl2::kC |
     aarch64::SctlrEl2::kI | aarch64::SctlrEl2::kSa;
+
+// What a CPU of a machine with `profile` checks of EL2's own jumps.
+inline uint64_t BranchChecks(const aarch64::CpuProfile& profile) {
+  return (profile.pauth ? aarch64::SctlrEl2::kEnIa : 0) |
+         (profile.bti ? aarch64::SctlrEl2::kBt : 0);
+}
 
 // `max_ps`: the largest output size (TCR_EL2.PS encoding) the granule allows.
 inline uint64_t TcrFor(unsigned va_bits, uint64_t granule, uint64_t max_ps) {

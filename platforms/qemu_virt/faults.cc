@@ -43,6 +43,21 @@ volatile uint64_t g_depth = 1'000'000;
   asm volatile("");  // no tail call: the backtrace shall have this frame
 }
 
+// Of an array that ends below the canary, what is above it.
+volatile size_t g_too_long = 12;
+
+[[gnu::noinline]] void Overflow() {
+  volatile uint64_t array[8] = {};
+  for (size_t i = 0; i < g_too_long; ++i) array[i] = i;
+}
+
+// Returns to its caller, it believes. (What it writes is its frame record,
+// AAPCS64 6.4.6; it calls something, so that it has one.)
+[[gnu::noinline]] void ReturnTo(uint64_t address) {
+  static_cast<volatile uint64_t*>(__builtin_frame_address(0))[1] = address;
+  asm volatile("" : : : "x30", "memory");
+}
+
 void Jump(uint64_t address) {
   reinterpret_cast<void (*)()>(address)();
   asm volatile("");
@@ -149,6 +164,18 @@ bool HandleFaultCall(TrapFrame& frame, uint64_t immediate) {
       return true;
     case Fault::kWildJump:
       Jump(g_wild_address);
+      return true;
+    case Fault::kSmashStack:
+      Overflow();
+      return true;
+    case Fault::kForgeReturn:
+      ReturnTo(reinterpret_cast<uint64_t>(&PowerOff));
+      return true;
+    case Fault::kMissLandingPad:
+      Jump(reinterpret_cast<uint64_t>(&PowerOff) + 4);
+      return true;
+    case Fault::kWriteAfterInit:
+      Store(reinterpret_cast<uint64_t>(&ThisBoardCpu().board->hypervisor), 0);
       return true;
     case Fault::kDigestRegisters:
       frame.x[0] = DigestRegisters(frame);

@@ -27,6 +27,13 @@ enum class Fault : uint64_t {
   // lost and the CPU comes back where firmware would let it. x1: the host's
   // entry, x2: what it gets in x0.
   kLosePower,
+  // An array is written past its end, and a return address as an overflow that
+  // leaves the canary alone would have it.
+  kSmashStack,
+  kForgeReturn,
+  // A function is called behind its landing pad.
+  kMissLandingPad,
+  kWriteAfterInit,
 };
 
 }  // namespace holdfast::qemu_virt

@@ -24,7 +24,14 @@
 #define HF_START_STACK 40
 #define HF_START_CPU 48
 
-// The frame a trap from a lower EL leaves on the stack: x0..x30, padded.
-#define HF_TRAP_FRAME_SIZE 256
+// The frame a trap from a lower EL leaves on the stack: x0..x30, key A of EL1's
+// return addresses, padding.
+#define HF_TRAP_FRAME_SIZE 272
+#define HF_TRAP_FRAME_KEY 248
+// Its registers (FEAT_PAuth), by encoding.
+#define HF_APIAKEYLO_EL1 S3_0_C2_C1_0
+#define HF_APIAKEYHI_EL1 S3_0_C2_C1_1
+// SCTLR_EL2.EnIA, by which assembler knows whether there are keys.
+#define HF_SCTLR_ENIA_BIT 31
 
 #endif  // HOLDFAST_PLATFORMS_QEMU_VIRT_LAYOUT_H_

@@ -31,6 +31,14 @@ void PrintFrame(unsigned number, uint64_t address) {
   Print("  #", number, number < 10 ? "  " : " ", Hex(address, 8), "\n");
 }
 
+// An address as it was before it was signed (XPACLRI, a NOP without
+// FEAT_PAuth).
+uint64_t Unsigned(uint64_t address) {
+  register uint64_t x30 asm("x30") = address;
+  asm("hint #7" : "+r"(x30));
+  return x30;
+}
+
 // Frame records: x29 points to {caller's x29, x30} (AAPCS64 6.4.6). Followed
 // only within this CPU's own stack, and only upwards. `link`: x30, if the code
 // at `pc` may have no frame record, since it calls nothing: then x30 leads to
@@ -41,22 +49,23 @@ void Backtrace(const BoardCpu& cpu, uint64_t pc, uint64_t frame,
   Print("backtrace:\n");
   unsigned number = 0;
   PrintFrame(number++, pc);
-  if (link != 0) Print("  #-  ", Hex(link - 4, 8), "\n");
+  if (link != 0) Print("  #-  ", Hex(Unsigned(link) - 4, 8), "\n");
   uint64_t below = 0, last = 0;
   unsigned again = 0;
   while (number < kShown && frame > below && frame % 16 == 0 &&
          cpu.stack->Contains(frame)) {
     const auto* const record = reinterpret_cast<const uint64_t*>(frame);
-    if (record[1] == 0) break;
-    if (record[1] == last) {
+    const uint64_t caller = Unsigned(record[1]);
+    if (caller == 0) break;
+    if (caller == last) {
       ++again;
     } else {
       if (again != 0) Print("      and ", again, " times more\n");
       again = 0;
       // The call, not what comes after it.
-      PrintFrame(number++, record[1] - 4);
+      PrintFrame(number++, caller - 4);
     }
-    last = record[1];
+    last = caller;
     below = frame;
     frame = record[0];
   }
@@ -122,6 +131,10 @@ const char* ClassName(uint64_t ec) {
   switch (static_cast<ExceptionClass>(ec)) {
     case ExceptionClass::kUnknown:
       return "undefined instruction";
+    case ExceptionClass::kBranchTarget:
+      return "indirect branch to no landing pad";
+    case ExceptionClass::kPacFail:
+      return "address with a wrong signature";
     case ExceptionClass::kInstructionAbortSame:
       return "instruction abort";
     case ExceptionClass::kDataAbortSame:
@@ -185,7 +198,9 @@ extern "C" [[noreturn]] void FatalException(const PanicFrame* frame) {
 void Panic(const char* file, int line, const char* what) {
   qemu_virt::ReportPanic(
       file, line, what,
-      reinterpret_cast<uint64_t>(__builtin_return_address(0)) - 4,
+      qemu_virt::Unsigned(
+          reinterpret_cast<uint64_t>(__builtin_return_address(0))) -
+          4,
       *static_cast<const uint64_t*>(__builtin_frame_address(0)));
 }
 

@@ -4,7 +4,9 @@
 // SMCs, its redistributors and the console it shares. Bits are numbered here as
 // the Arm ARM and the GIC architecture number them, not by the names under
 // test.
+#include <array>
 #include <set>
+#include <span>
 
 #include "gtest/gtest.h"
 #include "pgtable/geometry.h"
@@ -13,6 +15,7 @@
 #include "platforms/qemu_virt/exception_entry.h"
 #include "platforms/qemu_virt/pl011.h"
 #include "platforms/qemu_virt/redistributor_registers.h"
+#include "platforms/qemu_virt/siphash.h"
 #include "platforms/qemu_virt/smc_filter.h"
 
 namespace holdfast::qemu_virt {
@@ -210,6 +213,20 @@ TEST(GeometryTest, TakesEveryPaRange) {
   TakesEveryPaRange<pgtable::Granule4K>();
   TakesEveryPaRange<pgtable::Granule16K>();
   TakesEveryPaRange<pgtable::Granule64K>();
+}
+
+// ---- Secrets ----------------------------------------------------------------
+
+// Of the test vectors of its authors (key 0, 1 .. 15, message 0, 1 ..), those
+// of whole words.
+TEST(SipHashTest, PublishedVectors) {
+  constexpr std::array<uint64_t, 2> kKey = {0x0706050403020100,
+                                            0x0f0e0d0c0b0a0908};
+  constexpr std::array<uint64_t, 2> kMessage = kKey;
+  const std::span<const uint64_t> message = kMessage;
+  EXPECT_EQ(SipHash(kKey, {}), 0x726fdb47dd0e0e31);
+  EXPECT_EQ(SipHash(kKey, message.first(1)), 0x93f5f5799a932462);
+  EXPECT_EQ(SipHash(kKey, message.first(2)), 0x3f2acc7f57c29bdb);
 }
 
 }  // namespace

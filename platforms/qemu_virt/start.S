@@ -90,6 +90,15 @@ primary_entry:
         bl      PrimaryMain
         b       .
 
+// StartOnFinalTables(const StartArgs*): the frames of PrimaryMain are left behind.
+        .global StartOnFinalTables
+StartOnFinalTables:
+        mov     x20, x0
+        bl      install
+        mov     x0, x20
+        bl      FinalMain
+        b       .
+
 // A CPU that PSCI started, or woke up; x0: its StartArgs, cleaned to the point
 // of coherency by the CPU that wrote them.
         .global secondary_entry
@@ -101,8 +110,13 @@ secondary_entry:
         bl      SecondaryMain
         b       .
 
-// x0: StartArgs. Takes over stack, vectors, per-CPU pointer and tables, and
+// x0: StartArgs. Takes over stack, vectors, per-CPU pointer, key and tables, and
 // turns the MMU on. Returns with x29 = 0, so that backtraces end here.
+//
+// From tables to tables by way of MMU off, since old and new map the same
+// addresses with other block sizes, which live would need break-before-make (Arm
+// ARM D8.16.1). Registers only: no memory access between off and on. This code
+// was cleaned to memory by the loader, and the key by the first CPU.
 install:
         ldr     x1, [x0, #HF_START_STACK]
         mov     sp, x1
@@ -111,19 +125,17 @@ install:
         ldr     x1, [x0, #HF_START_VBAR]
         msr     vbar_el2, x1
         mov     x29, xzr
-        // falls through
-
-// void SwitchTables(const StartArgs*): EL2 onto other tables. By way of MMU
-// off, since old and new map the same addresses with other block sizes, which
-// live would need break-before-make (Arm ARM D8.16.1). Registers only: no memory
-// access between off and on. This code was cleaned to memory by the loader.
-        .global SwitchTables
-SwitchTables:
         movz    x1, #(SCTLR_EL2_OFF >> 16), lsl #16
         movk    x1, #(SCTLR_EL2_OFF & 0xffff)
         ldp     x2, x3, [x0, #HF_START_TTBR0]   // and TCR
         ldp     x4, x5, [x0, #HF_START_MAIR]    // and SCTLR
-        dsb     sy
+        tbz     x5, #HF_SCTLR_ENIA_BIT, 1f
+        adrp    x6, g_return_key
+        add     x6, x6, :lo12:g_return_key
+        ldp     x6, x7, [x6]
+        msr     HF_APIAKEYLO_EL1, x6
+        msr     HF_APIAKEYHI_EL1, x7
+1:      dsb     sy
         msr     sctlr_el2, x1
         isb
         msr     ttbr0_el2, x2
@@ -145,6 +157,12 @@ EnterHost:
         msr     spsr_el2, x2
         mov     sp, x3
         mov     x0, x1
+        // EL2's key stays EL2's: EL1 could read it, or sign with it.
+        mrs     x1, sctlr_el2
+        tbz     x1, #HF_SCTLR_ENIA_BIT, 1f
+        msr     HF_APIAKEYLO_EL1, xzr
+        msr     HF_APIAKEYHI_EL1, xzr
+1:
         .irp    n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
         mov     x\n, xzr
         .endr

@@ -63,11 +63,33 @@ lower_common:
         stp     x26, x27, [sp, #208]
         stp     x28, x29, [sp, #224]
         str     x30, [sp, #240]
+        // All levels sign with the same key registers: each has its own values.
+        mrs     x2, sctlr_el2
+        tbz     x2, #HF_SCTLR_ENIA_BIT, 1f
+        mrs     x2, HF_APIAKEYLO_EL1
+        mrs     x3, HF_APIAKEYHI_EL1
+        stp     x2, x3, [sp, #HF_TRAP_FRAME_KEY]
+        adrp    x2, g_return_key
+        add     x2, x2, :lo12:g_return_key
+        ldp     x2, x3, [x2]
+        msr     HF_APIAKEYLO_EL1, x2
+        msr     HF_APIAKEYHI_EL1, x3
+        isb
+        // So that no report prints it.
+        mov     x2, xzr
+        mov     x3, xzr
+1:
         // The frame chain of EL2 ends here; x29 is the host's.
         mov     x29, xzr
         mov     x30, xzr
         mov     x0, sp
         bl      HandleLowerException
+        mrs     x2, sctlr_el2
+        tbz     x2, #HF_SCTLR_ENIA_BIT, 1f
+        ldp     x2, x3, [sp, #HF_TRAP_FRAME_KEY]
+        msr     HF_APIAKEYLO_EL1, x2
+        msr     HF_APIAKEYHI_EL1, x3
+1:
         ldp     x2, x3, [sp, #16]
         ldp     x4, x5, [sp, #32]
         ldp     x6, x7, [sp, #48]

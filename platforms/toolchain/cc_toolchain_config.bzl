@@ -248,6 +248,7 @@ def _bare_impl(ctx):
                 "-fno-asynchronous-unwind-tables",
                 "-fno-unwind-tables",
                 "-fno-omit-frame-pointer",
+                "-fstack-protector-strong",
                 "-ftrivial-auto-var-init=zero",
                 "-ffunction-sections",
                 "-fdata-sections",

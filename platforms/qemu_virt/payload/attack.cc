@@ -147,6 +147,38 @@ void Traps() {
   Print("host: traps done\n");
 }
 
+// The keys that sign return addresses are one set for all levels: EL2 must not
+// leave its own to the host, nor change the host's.
+void Keys() {
+  uint64_t isar1, isar2;
+  asm volatile("mrs %0, id_aa64isar1_el1" : "=r"(isar1));
+  asm volatile("mrs %0, S3_0_C0_C6_2" : "=r"(isar2));
+  if ((isar1 & 0xff0) == 0 && (isar2 & 0xf000) == 0) return;
+  RunOnCpus(CpuCount(), [&](unsigned cpu) {
+    const auto read = [](uint64_t& low, uint64_t& high) {
+      asm volatile("mrs %0, S3_0_C2_C1_0" : "=r"(low));
+      asm volatile("mrs %0, S3_0_C2_C1_1" : "=r"(high));
+    };
+    uint64_t low, high;
+    read(low, high);
+    Expect(low == 0 && high == 0, "a CPU starts without EL2's key");
+    const uint64_t mine = 0x1111'2222'3333'4444 * (cpu + 1);
+    asm volatile("msr S3_0_C2_C1_0, %0" : : "r"(mine));
+    asm volatile("msr S3_0_C2_C1_1, %0" : : "r"(~mine));
+    asm volatile("isb");
+    Hvc(0xc600'01ff);
+    read(low, high);
+    Expect(low == mine && high == ~mine, "the host's key outlives a call");
+    uint64_t value;
+    Expect(TryRead64(HF_IMAGE_BASE, &value).IsExternalAbort(), "an abort");
+    read(low, high);
+    Expect(low == mine && high == ~mine, "the host's key outlives an abort");
+    asm volatile("msr S3_0_C2_C1_0, xzr");
+    asm volatile("msr S3_0_C2_C1_1, xzr");
+  });
+  Print("host: keys done\n");
+}
+
 void Cpus() {
   std::atomic<unsigned> ran{0};
   for (unsigned round = 0; round < 3; ++round) {
@@ -170,6 +202,7 @@ int PayloadMain() {
   Devices();
   Redistributors();
   Traps();
+  Keys();
   Cpus();
   if (AllExpectationsMet()) Print("host: all attacks refused\n");
   return 0;

@@ -138,9 +138,13 @@ uint64_t BootNumber(std::string_view key) {
   const std::string_view text = Machine().bootargs;
   const size_t at = text.find(key);
   if (at == std::string_view::npos) return 0;
-  const size_t digit = at + key.size() + 1;
+  size_t digit = at + key.size() + 1;
   if (digit >= text.size() || text[digit - 1] != '=') return 0;
-  return static_cast<uint64_t>(text[digit] - '0');
+  uint64_t number = 0;
+  for (; digit < text.size() && text[digit] >= '0' && text[digit] <= '9';
+       ++digit)
+    number = number * 10 + static_cast<uint64_t>(text[digit] - '0');
+  return number;
 }
 
 unsigned CpuCount() { return g_state.cpus; }

@@ -129,8 +129,7 @@ const qemu_virt::DtbInfo& Machine();
 // Physical address bits, as EL2 counts them: 48 at most.
 unsigned PaBits();
 
-// The number behind `key=` in the boot arguments, one digit; 0 if there is
-// none.
+// The decimal number behind `key=` in the boot arguments; 0 if there is none.
 uint64_t BootNumber(std::string_view key);
 
 // Asks fw_cfg to copy bytes by DMA to `target`: an attack past stage 2. Returns
