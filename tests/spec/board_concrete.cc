@@ -218,9 +218,11 @@ std::optional<uint64_t> BoardConcrete::ReadStyle() {
   return hyp::Inspector::Style(board_.hv());
 }
 
-uint64_t BoardConcrete::TablesFree() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  return std::min(board_.mem().host_table().stock.free(),
-                  board_.mem().hyp_table().stock.free());
+uint64_t BoardConcrete::HostTablesFree() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return board_.mem().host_table().stock.free();
+}
+uint64_t BoardConcrete::HypTablesFree() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return board_.mem().hyp_table().stock.free();
 }
 
 const void* BoardConcrete::host_lock() const {

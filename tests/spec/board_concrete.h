@@ -31,7 +31,8 @@ class BoardConcrete final : public Concrete {
   void ReadVm(uint64_t handle, VmView* view) override;
   Cpu ReadCpu(unsigned cpu) override;
   std::optional<uint64_t> ReadStyle() override;
-  uint64_t TablesFree() const override;
+  uint64_t HostTablesFree() const override;
+  uint64_t HypTablesFree() const override;
 
   // Which part a lock guards, by the lock's address.
   const void* host_lock() const;

@@ -65,9 +65,10 @@ class Concrete {
   // What a host takes for a refused access (HF_ABORT_...). Nothing: nobody can
   // say.
   virtual std::optional<uint64_t> ReadStyle() { return std::nullopt; }
-  // Frames that EL2's own tables can still grow by. A rough reading, at any
-  // time.
-  virtual uint64_t TablesFree() const { return ~uint64_t{0}; }
+  // Frames that the host's table and EL2's own can still grow by. Each under
+  // its lock.
+  virtual uint64_t HostTablesFree() const { return ~uint64_t{0}; }
+  virtual uint64_t HypTablesFree() const { return ~uint64_t{0}; }
 };
 
 }  // namespace holdfast::spec

@@ -124,9 +124,11 @@ void Oracle::Read(const Part& part, Abstraction::Stores stores,
       return;
     case Part::Kind::kHost:
       abstraction_->ReadHost(stores, &state_, changed);
+      host_tables_free_ = concrete_->HostTablesFree();
       return;
     case Part::Kind::kHyp:
       abstraction_->ReadHyp(stores, &state_);
+      hyp_tables_free_ = concrete_->HypTablesFree();
       return;
     case Part::Kind::kVm:
       abstraction_->ReadVm(part.handle, stores, &state_);
@@ -392,7 +394,7 @@ Run Oracle::RunOf(unsigned index, const Begun& begun, const Outcome& found,
                                   ? *style_seen
                                   : begun.style,
               .found = found,
-              .tables_free = concrete_->TablesFree()});
+              .tables_free = std::min(host_tables_free_, hyp_tables_free_)});
 }
 
 void Oracle::End(unsigned index, const Begun& begun, Run& run,

@@ -215,6 +215,9 @@ class Oracle {
   std::unique_ptr<Contents> contents_;
   State state_;
   std::vector<PerCpu> cpus_;
+  // As the last holder of each lock left them.
+  uint64_t host_tables_free_ = ~uint64_t{0};
+  uint64_t hyp_tables_free_ = ~uint64_t{0};
   std::array<unsigned, 5> until_full_{};  // by kind of part
   // Made in the middle of another CPU's section that has perhaps just given the
   // page to whom it was. With `in_turns`; else only what was written.
