@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Counts the instructions of each operation of //benchmarks:pgtable with callgrind and
-# prints them beside the reference's. Exact for one binary: build it with -c opt.
+# prints them beside the reference's. Exact for one binary.
 #
 #   pgtable_instructions.sh PROGRAM [OPERATION...]
 set -eu

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The facade of base/machine.h on a machine that is nothing but RAM: no model,
+// no hooks, TLB and cache maintenance are numbers. What is measured on it is
+// what the libraries themselves cost. Included by that header only.
+#ifndef HOLDFAST_PLATFORMS_FLAT_MACHINE_BACKEND_H_
+#define HOLDFAST_PLATFORMS_FLAT_MACHINE_BACKEND_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+
+#include "base/addr.h"
+#include "base/cpu_local.h"
+#include "base/granule.h"
+#include "base/stage2_context.h"
+
+namespace holdfast::flat {
+
+// A CPU is a host thread.
+struct Cpu {
+  CpuLocal local;
+  uint64_t barriers = 0;
+  uint64_t tlb_operations = 0;
+  uint64_t cache_operations = 0;
+};
+
+// The CPU this thread is (machine.h), and the host address of physical address
+// 0.
+inline constinit thread_local Cpu* current_cpu = nullptr;
+inline constinit uintptr_t ram_bias = 0;
+
+// What threads see of each other, the atomics of locks and entries order.
+inline void Barrier() {
+  ++current_cpu->barriers;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+inline void Tlbi() { ++current_cpu->tlb_operations; }
+
+}  // namespace holdfast::flat
+
+namespace holdfast::machine {
+
+inline CpuLocal& ThisCpu() { return flat::current_cpu->local; }
+
+inline void* PhysToVirt(PhysAddr address) {
+  return reinterpret_cast<void*>(flat::ram_bias + address.value());
+}
+inline PhysAddr VirtToPhys(const void* address) {
+  return PhysAddr(reinterpret_cast<uintptr_t>(address) - flat::ram_bias);
+}
+
+inline void ZeroPage(PhysAddr page) {
+  std::memset(PhysToVirt(page), 0, kPageSize);
+}
+inline void CleanInvalidateToPoc(PhysAddr, uint64_t) {
+  ++flat::current_cpu->cache_operations;
+}
+inline void InvalidateICache(PhysAddr, uint64_t) {
+  ++flat::current_cpu->cache_operations;
+}
+
+inline uint64_t LoadPte(const uint64_t* entry) {
+  return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+inline void StorePte(uint64_t* entry, uint64_t value) {
+  __atomic_store_n(entry, value, __ATOMIC_RELAXED);
+}
+inline void PublishPte(uint64_t* entry, uint64_t value) {
+  __atomic_store_n(entry, value, __ATOMIC_RELEASE);
+}
+
+inline void DsbIshst() { flat::Barrier(); }
+inline void DsbIsh() { flat::Barrier(); }
+inline void DsbNsh() { flat::Barrier(); }
+inline void Isb() { flat::Barrier(); }
+
+inline void EnterStage2Context(const Stage2Context&) {}
+inline void LeaveStage2Context() {}
+
+inline void TlbiIpas2e1is(Ipa, Level) { flat::Tlbi(); }
+inline void TlbiIpas2e1(Ipa, Level) { flat::Tlbi(); }
+inline void TlbiRipas2e1is(Ipa, uint64_t) { flat::Tlbi(); }
+inline void TlbiVmalle1is() { flat::Tlbi(); }
+inline void TlbiVmalle1() { flat::Tlbi(); }
+inline void TlbiVmalls12e1is() { flat::Tlbi(); }
+inline void TlbiAlle1is() { flat::Tlbi(); }
+inline void TlbiVale2is(HypVa) { flat::Tlbi(); }
+inline void TlbiVae2is(HypVa) { flat::Tlbi(); }
+inline void IcIallu() { ++flat::current_cpu->cache_operations; }
+inline bool HasRangeTlbi() { return true; }
+inline bool TlbiNeedsRepeat() { return false; }
+
+inline void LockWait() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+inline void OnLockRequested(const void*) {}
+inline void OnLockAcquired(const void*) {}
+inline void OnLockReleased(const void*) {}
+
+inline void OnStage2Created(const Stage2Context&, const void*) {}
+inline void OnStage2Destroyed(const Stage2Context&) {}
+inline void OnTablePage(PhysAddr) {}
+inline void OnNote(EventKind, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                   uint64_t) {}
+
+inline void ConsoleWrite(const char* bytes, size_t size) {
+  std::fwrite(bytes, 1, size, stderr);
+}
+
+}  // namespace holdfast::machine
+
+#endif  // HOLDFAST_PLATFORMS_FLAT_MACHINE_BACKEND_H_
