@@ -21,20 +21,14 @@
 // and no checks. Times of another machine compare only among themselves;
 // instructions compare anywhere.
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <cstring>
 #include <memory>
-#include <optional>
 #include <random>
-#include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/spinlock.h"
 #include "benchmark/benchmark.h"
+#include "benchmarks/harness.h"
 #include "pgtable/stage2.h"
 #include "platforms/flat/machine.h"
 
@@ -253,21 +247,6 @@ class World {
   std::vector<uint64_t> sparse_;
 };
 
-// An operation: how to come to its start, and the run that is measured. A
-// negative number: there is none.
-struct Operation {
-  const char* key;
-  const char* name;
-  double reference_ns;
-  double reference_ir;
-  double bound_ns;
-  double bound_ir;
-  double goal;  // instructions: at most this share of the reference's
-  uint64_t units;
-  void (*prepare)(World&);
-  void (*run)(World&);
-};
-
 void Nothing(World&) {}
 void Mapped(World& w) { w.MapRange(kPageLevel); }
 // Mapped, and not accessed since.
@@ -277,7 +256,8 @@ void Old(World& w) {
 }
 std::vector<uint64_t> hot_order;  // NOLINT: made by prepare, used by run
 
-constexpr double kNone = -1;
+using bench::kNone;
+using Operation = bench::Operation<World>;
 const Operation kOperations[] = {
     {"map_page_seq", "map, page by page, sequential", 43, 960, 5.1, 117, 0.20,
      kPages, Nothing, [](World& w) { w.MapPages(w.sequential()); }},
@@ -347,92 +327,8 @@ const Operation kOperations[] = {
 uint32_t StockFor(const Operation& operation) {
   return operation.units == kSparse / kBlock ? 33'000 : 600;
 }
-
-}  // namespace
-
-// What callgrind counts (--toggle-collect): the operation and nothing else.
-extern "C" [[gnu::noinline]] void holdfast_measured(const Operation* operation,
-                                                    World* world) {
-  operation->run(*world);
-}
-
-namespace {
-
-void Run(benchmark::State& state, const Operation& operation) {
-  double seconds = 0;
-  uint64_t runs = 0;
-  double best = 1e9;
-  for (auto _ : state) {
-    World world(StockFor(operation));
-    operation.prepare(world);
-    const auto start = std::chrono::steady_clock::now();
-    holdfast_measured(&operation, &world);
-    const std::chrono::duration<double> took =
-        std::chrono::steady_clock::now() - start;
-    state.SetIterationTime(took.count());
-    seconds += took.count();
-    best = std::min(best, took.count());
-    ++runs;
-  }
-  state.counters["ns_per_page"] =
-      seconds / static_cast<double>(runs * operation.units) * 1e9;
-  state.counters["best_ns_per_page"] =
-      best / static_cast<double>(operation.units) * 1e9;
-}
-
-// Prints what Google Benchmark prints, and then all of it beside the reference.
-class Table : public benchmark::ConsoleReporter {
- public:
-  void ReportRuns(const std::vector<Run>& runs) override {
-    ConsoleReporter::ReportRuns(runs);
-    for (const Run& run : runs) {
-      const auto best = run.counters.find("best_ns_per_page");
-      if (best == run.counters.end() || run.error_occurred) continue;
-      for (size_t i = 0; i < std::size(kOperations); ++i) {
-        if (run.run_name.function_name != kOperations[i].key) continue;
-        if (ns_[i] == 0 || best->second.value < ns_[i])
-          ns_[i] = best->second.value;
-      }
-    }
-  }
-  void Finalize() override {
-    ConsoleReporter::Finalize();
-    std::printf("\n%-52s %12s %10s %8s %10s\n", "ns per page, best run",
-                "reference", "Holdfast", "ratio", "bound");
-    for (size_t i = 0; i < std::size(kOperations); ++i) {
-      if (ns_[i] == 0) continue;
-      const Operation& o = kOperations[i];
-      if (o.reference_ns > 0) {
-        std::printf("%-52s %12.1f %10.2f %8.2f %10.2f\n", o.name,
-                    o.reference_ns, ns_[i], ns_[i] / o.reference_ns,
-                    o.bound_ns);
-      } else {
-        std::printf("%-52s %12s %10.2f %8s %10s\n", o.name, "-", ns_[i], "-",
-                    "-");
-      }
-    }
-  }
-
- private:
-  double ns_[std::size(kOperations)] = {};
-};
-
-// For pgtable_instructions: one operation, once; or the list of them.
-int Count(std::string_view key) {
-  for (const Operation& operation : kOperations) {
-    if (key == "list") {
-      std::printf("%s|%s|%g|%g|%g|%g|%llu\n", operation.key, operation.name,
-                  operation.reference_ir, operation.bound_ir, operation.goal,
-                  operation.reference_ns,
-                  static_cast<unsigned long long>(operation.units));
-    } else if (key == operation.key) {
-      World world(StockFor(operation));
-      operation.prepare(world);
-      holdfast_measured(&operation, &world);
-      return 0;
-    }
-  }
-  return key == "list" ? 0 : 1;
+std::unique_ptr<World> MakeWorld(const Operation& operation) {
+  return std::make_unique<World>(StockFor(operation));
 }
 
 }  // namespace
@@ -440,23 +336,6 @@ int Count(std::string_view key) {
 
 int main(int argc, char** argv) {
   using namespace holdfast::pgtable;  // NOLINT
-  constexpr std::string_view kCount = "--count=";
-  if (argc == 2 && std::string_view(argv[1]).starts_with(kCount)) {
-    return Count(std::string_view(argv[1]).substr(kCount.size()));
-  }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  // By number, not by time: setting up takes far longer than some operations
-  // do, and is not in the time that would be counted.
-  constexpr int kRuns = 100;
-  for (const Operation& operation : kOperations) {
-    benchmark::RegisterBenchmark(
-        operation.key, [&](benchmark::State& state) { Run(state, operation); })
-        ->UseManualTime()
-        ->Iterations(kRuns)
-        ->Unit(benchmark::kMillisecond);
-  }
-  Table table;
-  benchmark::RunSpecifiedBenchmarks(&table);
-  return 0;
+  return holdfast::bench::Program<World>(kOperations, MakeWorld)
+      .Main(argc, argv);
 }

@@ -25,6 +25,8 @@ struct Cpu {
   uint64_t barriers = 0;
   uint64_t tlb_operations = 0;
   uint64_t cache_operations = 0;
+  // ZeroPage zeroes nothing, for measuring all else.
+  bool keeps_pages = false;
 };
 
 // The CPU this thread is (machine.h), and the host address of physical address
@@ -53,6 +55,7 @@ inline PhysAddr VirtToPhys(const void* address) {
 }
 
 inline void ZeroPage(PhysAddr page) {
+  if (flat::current_cpu->keeps_pages) return;
   std::memset(PhysToVirt(page), 0, kPageSize);
 }
 inline void CleanInvalidateToPoc(PhysAddr, uint64_t) {

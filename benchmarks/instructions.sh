@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Counts the instructions of each operation of //benchmarks:pgtable with callgrind and
-# prints them beside the reference's. Exact for one binary.
+# Counts the instructions of each operation of a program here with callgrind and prints
+# them beside the reference's. Exact for one binary.
 #
-#   pgtable_instructions.sh PROGRAM [OPERATION...]
+#   instructions.sh PROGRAM [OPERATION...]
 set -eu
 program=$1
 shift
@@ -14,7 +14,7 @@ if ! command -v valgrind > /dev/null; then
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-printf '%-52s %9s %9s %6s %5s %7s\n' 'operation' 'Ir/page' 'reference' 'ratio' 'goal' 'bound'
+printf '%-52s %9s %9s %6s %5s %7s\n' 'operation' 'Ir' 'reference' 'ratio' 'goal' 'bound'
 missed=0
 "$program" --count=list > "$folder/list"
 while IFS='|' read -r key name reference bound goal _ units; do
