@@ -39,8 +39,8 @@ struct Operation {
 
 // What callgrind counts (--toggle-collect): the operation and nothing else. Not
 // optimised: a copy that is would have another name.
-extern "C" [[clang::optnone, gnu::noinline]] inline void holdfast_measured(void (*run)(void*),
-                                                           void* world) {
+extern "C" [[clang::optnone, gnu::noinline]] inline void holdfast_measured(
+    void (*run)(void*), void* world) {
   run(world);
 }
 

@@ -2,8 +2,8 @@
 //
 // How much a call costs, from the registers of the trap to the answer in them:
 // dispatcher, checks, locks, tables, TLB batches, all in. On a machine that is
-// nothing but RAM (platforms/flat): TLB and cache maintenance are numbers. 4 GiB
-// of RAM, 4 KiB pages; each operation a thousand times or more.
+// nothing but RAM (platforms/flat): TLB and cache maintenance are numbers. 4
+// GiB of RAM, 4 KiB pages; each operation a thousand times or more.
 //
 // clang-format off
 //   bazel run //benchmarks:hypercalls                 time
@@ -40,11 +40,13 @@ class World {
   World() : machine_(PhysAddr(kRam), kRamSize), on_cpu_(machine_, 0) {
     const mem_protect::Region ram = {PhysAddr(kRam), kRamSize};
     const uint64_t frames =
-        (mem_protect::MemProtect::CarveoutFrames({&ram, 1}) + 15) & ~uint64_t{15};
+        (mem_protect::MemProtect::CarveoutFrames({&ram, 1}) + 15) &
+        ~uint64_t{15};
     HOLDFAST_CHECK(
         hv_.Init({.features = kCpu,
                   .regions = {&ram, 1},
-                  .carveout = {Pfn((kRam + kRamSize) / kPageSize - frames), frames},
+                  .carveout = {Pfn((kRam + kRamSize) / kPageSize - frames),
+                               frames},
                   .image = {}})
             .has_value());
     // The host has touched its memory.
@@ -168,9 +170,8 @@ void Dying(World& w) {
   w.Do(HF_START_TEARDOWN_VM, w.owned());
 }
 void ForceReclaim(World& w) {
-  w.ForPages([&](uint64_t pfn, uint64_t) {
-    w.Do(HF_FORCE_RECLAIM_GUEST_PAGE, pfn);
-  });
+  w.ForPages(
+      [&](uint64_t pfn, uint64_t) { w.Do(HF_FORCE_RECLAIM_GUEST_PAGE, pfn); });
 }
 void ShareHyp(World& w) {
   w.ForPages([&](uint64_t pfn, uint64_t) { w.Do(HF_HOST_SHARE_HYP, pfn); });
