@@ -16,11 +16,14 @@
 
 #include "base/addr.h"
 #include "base/cpu_local.h"
+#include "base/guest.h"
 #include "base/stage2_context.h"
 
 namespace holdfast {
 
 namespace machine {
+
+struct GuestState;
 
 // ---- CPUs ------------------------------------------------------------------
 
@@ -111,6 +114,33 @@ void LockWait();
 void OnLockRequested(const void* lock);
 void OnLockAcquired(const void* lock);
 void OnLockReleased(const void* lock);
+
+// ---- Guests
+// ------------------------------------------------------------------
+// GuestState, of each backend, is what it keeps of a vCPU while that does not
+// run. It has a member `regs` (GuestRegs). One CPU at a time touches it, but
+// for PendGuestInterrupt.
+
+// As a core comes out of reset (PSCI, DEN0022 6.4): EL1, MMU off, interrupts
+// masked, x0 = `context`, goes on at `entry`; all else zero or as the
+// architecture resets it. `mpidr`: what it reads as its own.
+void ResetGuest(GuestState& guest, uint64_t mpidr, uint64_t entry,
+                uint64_t context);
+// Runs it behind `stage2` on this CPU until EL2 must look at something. No lock
+// held. The host's registers are as they were when it returns, all of them, and
+// nothing of the guest is in any.
+GuestTrap RunGuest(GuestState& guest, const Stage2Context& stage2);
+// The guest, when it goes on, takes a synchronous external abort for the data
+// access or fetch that `trap` was (Arm ARM D1.3.6), or an undefined
+// instruction.
+void InjectGuestAbort(GuestState& guest, const GuestTrap& trap);
+void InjectGuestUndefined(GuestState& guest);
+// An interrupt (kFirstSpi <= intid < kSpiEnd) becomes pending for the guest.
+// Any CPU; seen when it is entered next.
+void PendGuestInterrupt(GuestState& guest, uint32_t intid);
+// Of a guest that waits for an interrupt: 0, if one is pending; else when its
+// virtual timer will fire, as the system counter counts, or ~0: it will not.
+uint64_t GuestDeadline(const GuestState& guest);
 
 // ---- Hints for checkers ----------------------------------------------------
 // Nothing on real hardware.

@@ -133,7 +133,8 @@ void Keep(const Programs& programs, const std::string& path) {
   std::ofstream(path) << json.dump(2) << "\n";
 }
 
-// ---- The report --------------------------------------------------------------
+// ---- The report
+// --------------------------------------------------------------
 
 std::string Escaped(absl::string_view text) {
   return absl::StrReplaceAll(text,
@@ -207,11 +208,12 @@ Reference and bound: the program's source says what they are.</p>
 )";
   for (const auto& [program, rows] : programs) {
     Draw(folder, program, rows);
-    page << "<h2>//benchmarks:" << program << "</h2>\n<p><img src=\"" << program
-         << ".svg\" alt=\"instructions of each operation\"></p>\n"
-         << "<table><tr><th>operation</th><th>instructions</th><th>baseline</th>"
-            "<th>change</th><th>reference</th><th>ratio</th><th>goal</th>"
-            "<th>bound</th><th>ns</th></tr>\n";
+    page
+        << "<h2>//benchmarks:" << program << "</h2>\n<p><img src=\"" << program
+        << ".svg\" alt=\"instructions of each operation\"></p>\n"
+        << "<table><tr><th>operation</th><th>instructions</th><th>baseline</th>"
+           "<th>change</th><th>reference</th><th>ratio</th><th>goal</th>"
+           "<th>bound</th><th>ns</th></tr>\n";
     for (const Row& row : rows) {
       page << "<tr><td>" << Escaped(row.name) << "</td><td>" << Number(row.ir)
            << "</td><td>" << Number(row.baseline.value_or(-1)) << "</td><td"
@@ -219,8 +221,9 @@ Reference and bound: the program's source says what they are.</p>
            << absl::StrFormat("%+.1f %%", row.change() * 100) << "</td><td>"
            << Number(row.reference) << "</td><td"
            << (row.missed() ? " class=\"bad\">" : ">")
-           << (row.reference > 0 ? absl::StrFormat("%.3f", row.ir / row.reference)
-                                 : std::string("&ndash;"))
+           << (row.reference > 0
+                   ? absl::StrFormat("%.3f", row.ir / row.reference)
+                   : std::string("&ndash;"))
            << "</td><td>"
            << (row.reference > 0 ? absl::StrFormat("%.3f", row.goal)
                                  : std::string("&ndash;"))
@@ -230,8 +233,8 @@ Reference and bound: the program's source says what they are.</p>
     page << "</table>\n";
   }
   if (const std::string size = absl::GetFlag(FLAGS_size); !size.empty()) {
-    page << "<h2>The EL2 image, by library</h2>\n<pre>" << Escaped(ReadFile(size))
-         << "</pre>\n";
+    page << "<h2>The EL2 image, by library</h2>\n<pre>"
+         << Escaped(ReadFile(size)) << "</pre>\n";
   }
   page << "</body></html>\n";
   std::printf("report: %s/index.html\n", folder.c_str());

@@ -18,6 +18,8 @@
 #ifndef HOLDFAST_HYP_ABI_H_
 #define HOLDFAST_HYP_ABI_H_
 
+#include <stdint.h>
+
 /* clang-format off */
 
 /* fast | 64-bit | vendor hypervisor | 0x100 */
@@ -71,6 +73,9 @@
 /* vCPUs. */
 #define HF_VCPU_LOAD                    HF_CALL(0x20u) /* handle, index */
 #define HF_VCPU_PUT                     HF_CALL(0x21u)
+/* needs a loaded vCPU; answers what its run page asked for and runs it until it
+ * needs the host; x1 = HF_EXIT_..., which the run page says more of */
+#define HF_VCPU_RUN                     HF_CALL(0x23u)
 /* needs a loaded vCPU; x1 = 1 if what it last stopped at is a poisoned gfn */
 #define HF_VCPU_IN_POISON_FAULT         HF_CALL(0x22u)
 
@@ -94,7 +99,7 @@
 
 /* A new call or result: minor. Anything a host would have to change for: major. */
 #define HF_ABI_MAJOR 1u
-#define HF_ABI_MINOR 0u
+#define HF_ABI_MINOR 1u
 
 /* Features (x2 of HF_PROBE). */
 #define HF_FEATURE_PROTECTED_VMS     (1u << 0)
@@ -120,12 +125,71 @@
 /* vCPUs one VM can have. */
 #define HF_MAX_VCPUS 512u
 
+/* ---- Running a vCPU ---- */
+
+/* Why a vCPU stopped (x1 of HF_VCPU_RUN, and `exit` of the run page). */
+#define HF_EXIT_INTERRUPT 0u /* an interrupt of the host's is pending */
+/* an access at stage 2: `ipa` (its page), `syndrome`. Bring the page, or not */
+#define HF_EXIT_FAULT     1u
+/* an access to a device: `ipa` (the byte), `syndrome`, `value` (of a store).
+ * `answered` = 1 completes it, with `mmio_value` for a load; 0: it is made again */
+#define HF_EXIT_MMIO      2u
+/* a call that EL2 does not serve: `x`. `answered` = 1: x0..x3 become `result`; 0:
+ * x0 = -1 */
+#define HF_EXIT_CALL      3u
+#define HF_EXIT_WAIT      4u /* it waits: `value` is when its timer fires, or ~0 */
+#define HF_EXIT_CPU_ON    5u /* it turned on vCPU `value`: run that one too */
+#define HF_EXIT_OFF       6u /* this vCPU is off, until another turns it on */
+#define HF_EXIT_SYSTEM_OFF   7u /* PSCI: the whole VM. None of its vCPUs */
+#define HF_EXIT_SYSTEM_RESET 8u /* runs any more; make it anew, if at all */
+#define HF_EXIT_SERROR    9u /* a system error arrived while it ran */
+
+/* `syndrome` of HF_EXIT_FAULT and HF_EXIT_MMIO. */
+#define HF_ACCESS_WRITE   (1u << 0)
+#define HF_ACCESS_FETCH   (1u << 1)
+#define HF_ACCESS_WALK    (1u << 2) /* by the guest's own tables */
+#define HF_ACCESS_PERMISSION (1u << 3) /* something is there, but not for that */
+#define HF_ACCESS_BYTES(syndrome) (((syndrome) >> 8) & 0xfu) /* HF_EXIT_MMIO */
+
+#define HF_MAX_INTERRUPTS 16u
+/* Interrupts that a host may inject: SPIs. */
+#define HF_FIRST_SPI 32u
+#define HF_SPI_END   288u
+
+/* The page that a host shares with EL2 for a vCPU: all that the two tell each
+ * other of it. EL2 reads each field once. */
+struct hf_run_page {
+  /* EL2 writes all of these when the vCPU stops; what an exit has no use for is 0. */
+  uint64_t exit;
+  uint64_t syndrome;
+  uint64_t ipa;
+  uint64_t value;
+  uint64_t x[4];
+  uint64_t reserved0[56];
+  /* The host, before it runs the vCPU again. */
+  uint64_t answered; /* 1: the device access or call is answered; else 0 */
+  uint64_t mmio_value;
+  uint64_t result[4];
+  uint64_t interrupts; /* how many of: */
+  uint32_t intid[HF_MAX_INTERRUPTS];
+  uint64_t reserved1[49];
+};
+
+/* Where vCPU 0 begins, and any other that PSCI CPU_ON did not tell otherwise: at
+ * EL1, MMU off, interrupts masked, x0 = index of the vCPU. */
+#define HF_GUEST_ENTRY 0x80000000u
+
 /* Calls of a guest: HVC #0, x0 = function id, x1..x3 = arguments; results in
  * x0..x3. Only a protected guest's are served. */
 #define HF_GUEST_FEATURES    0x86000000u /* x0 = one bit for each number served */
 #define HF_GUEST_MEMINFO     0xC6000002u /* 0, 0, 0; x0 = bytes of a page */
 #define HF_GUEST_MEM_SHARE   0xC6000003u /* ipa, 0, 0 */
 #define HF_GUEST_MEM_UNSHARE 0xC6000004u /* ipa, 0, 0 */
+/* The pages from ipa on are devices: an access to one that is not there goes to
+ * the host as HF_EXIT_MMIO. All else is memory. */
+#define HF_GUEST_MMIO_MAP    0xC6000005u /* ipa, nr_pages, 0 */
+/* 1: where the guest meets poison, it takes a synchronous external abort. */
+#define HF_GUEST_POISON_ABORTS 0xC6000006u /* 0 or 1, 0, 0 */
 #define HF_GUEST_INVALID_PARAMETER (-3)
 
 /* Results in x1, negated. Linux's numbers. */

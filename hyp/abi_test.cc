@@ -4,6 +4,7 @@
 // It is C11 too (abi_c11.c).
 #include "hyp/abi.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <sstream>
@@ -55,6 +56,40 @@ std::string AbiAsText() {
   NUMBER(HF_GUEST_MEMINFO);
   NUMBER(HF_GUEST_MEM_SHARE);
   NUMBER(HF_GUEST_MEM_UNSHARE);
+  NUMBER(HF_GUEST_MMIO_MAP);
+  NUMBER(HF_GUEST_POISON_ABORTS);
+  NUMBER(HF_GUEST_ENTRY);
+  NUMBER(HF_EXIT_INTERRUPT);
+  NUMBER(HF_EXIT_FAULT);
+  NUMBER(HF_EXIT_MMIO);
+  NUMBER(HF_EXIT_CALL);
+  NUMBER(HF_EXIT_WAIT);
+  NUMBER(HF_EXIT_CPU_ON);
+  NUMBER(HF_EXIT_OFF);
+  NUMBER(HF_EXIT_SYSTEM_OFF);
+  NUMBER(HF_EXIT_SYSTEM_RESET);
+  NUMBER(HF_EXIT_SERROR);
+  NUMBER(HF_ACCESS_WRITE);
+  NUMBER(HF_ACCESS_FETCH);
+  NUMBER(HF_ACCESS_WALK);
+  NUMBER(HF_ACCESS_PERMISSION);
+  NUMBER(HF_MAX_INTERRUPTS);
+  NUMBER(HF_FIRST_SPI);
+  NUMBER(HF_SPI_END);
+#define FIELD(name)                                          \
+  absl::StrAppendFormat(&text, "hf_run_page." #name " %d\n", \
+                        offsetof(hf_run_page, name))
+  FIELD(exit);
+  FIELD(syndrome);
+  FIELD(ipa);
+  FIELD(value);
+  FIELD(x);
+  FIELD(answered);
+  FIELD(mmio_value);
+  FIELD(result);
+  FIELD(interrupts);
+  FIELD(intid);
+#undef FIELD
 #undef NUMBER
   absl::StrAppendFormat(&text, "HF_GUEST_INVALID_PARAMETER %d\n",
                         HF_GUEST_INVALID_PARAMETER);

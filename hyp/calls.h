@@ -51,6 +51,9 @@ struct Calls {
   static CallResult VcpuPut(Hypervisor& hv, const Args& args);
   static CallResult VcpuInPoisonFault(Hypervisor& hv, const Args& args);
 
+  // vcpu_run.cc
+  static CallResult VcpuRun(Hypervisor& hv, const Args& args);
+
   // probe.cc
   static CallResult Probe(Hypervisor& hv, const Args& args);
   static CallResult SetAbortStyle(Hypervisor& hv, const Args& args);
@@ -133,6 +136,9 @@ inline constexpr std::array kCalls = {
          {}, &Calls::VcpuPut},
     Call{HF_VCPU_IN_POISON_FAULT, "vcpu_in_poison_fault", Needs::kVcpu,
          {}, &Calls::VcpuInPoisonFault},
+
+    Call{HF_VCPU_RUN, "vcpu_run", Needs::kVcpu,
+         {}, &Calls::VcpuRun},
 
     Call{HF_PROBE, "probe", Needs::kNothing,
          {}, &Calls::Probe},

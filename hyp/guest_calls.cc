@@ -15,13 +15,26 @@ namespace {
 
 constexpr int64_t kInvalidParameter = HF_GUEST_INVALID_PARAMETER;
 
-// Bit n: function n of the vendor service is served (0, 2, 3, 4).
-constexpr uint64_t kGuestFeatures = 0x1d;
+// Bit n: function n of the vendor service is served (0, 2 to 6).
+constexpr uint64_t kGuestFeatures = 0x7d;
 
 constexpr uint64_t kHvcBytes = 4;
 
 void Answer(GuestRegs& regs, int64_t x0) {
-  regs.x = {static_cast<uint64_t>(x0), 0, 0, 0};
+  regs.x[0] = static_cast<uint64_t>(x0);
+  regs.x[1] = regs.x[2] = regs.x[3] = 0;
+}
+
+// C: whole pages in the input range, at least one; not all places taken.
+bool AddDevice(vm_table::Vm& vm, uint64_t ipa, uint64_t pages) {
+  if (ipa % kPageSize != 0 || pages == 0 || pages > ~uint64_t{0} >> kPageShift)
+    return false;
+  const vm_table::IpaRange range = {Ipa(ipa), pages << kPageShift};
+  if (!vm.stage2.InRange(range.start, range.size)) return false;
+  SpinlockHolder hold(vm.stage2.lock);
+  if (vm.device_count == vm_table::Vm::kMaxDevices) return false;
+  vm.devices[vm.device_count++] = range;
+  return true;
 }
 
 }  // namespace
@@ -43,6 +56,20 @@ GuestAction Hypervisor::HandleGuestCall(GuestRegs& regs) {
       Answer(regs, arguments_zero && regs.x[1] == 0
                        ? static_cast<int64_t>(kPageSize)
                        : kInvalidParameter);
+      return GuestAction::kResume;
+    case HF_GUEST_MMIO_MAP:
+      Answer(regs, regs.x[3] == 0 && AddDevice(vcpu.vm(), regs.x[1], regs.x[2])
+                       ? 0
+                       : kInvalidParameter);
+      return GuestAction::kResume;
+    case HF_GUEST_POISON_ABORTS:
+      if (!arguments_zero || regs.x[1] > 1) {
+        Answer(regs, kInvalidParameter);
+      } else {
+        vcpu.vm().poison_aborts.store(regs.x[1] == 1,
+                                      std::memory_order_relaxed);
+        Answer(regs, 0);
+      }
       return GuestAction::kResume;
     case HF_GUEST_MEM_SHARE:
     case HF_GUEST_MEM_UNSHARE:

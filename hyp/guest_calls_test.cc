@@ -47,9 +47,9 @@ class GuestCallsTest : public testing::Test {
 };
 
 TEST_F(GuestCallsTest, FeaturesNameEveryFunctionServed) {
-  // Bits 0, 2, 3, 4: features itself and the three below.
-  ExpectAnswer(world_.GuestCall(HF_GUEST_FEATURES), 0x1d);
-  ExpectAnswer(world_.GuestCall(HF_GUEST_FEATURES, 1, 2, 3), 0x1d);
+  // Bits 0 and 2 to 6: features itself and the five below.
+  ExpectAnswer(world_.GuestCall(HF_GUEST_FEATURES), 0x7d);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_FEATURES, 1, 2, 3), 0x7d);
 }
 
 TEST_F(GuestCallsTest, MeminfoIsThePageSize) {
@@ -75,6 +75,38 @@ TEST_F(GuestCallsTest, UnusedArgumentsMustBeZero) {
   ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_UNSHARE, kPageSize), 0);
 }
 
+TEST_F(GuestCallsTest, DevicesAreWholePagesInTheInputRange) {
+  const uint64_t limit = uint64_t{1} << Loaded().vm().stage2.shape().ipa_bits;
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, kPageSize, 1), 0);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, limit - kPageSize, 1), 0);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, 0, limit / kPageSize), 0);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, 8, 1), kInvalid);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, 0, 0), kInvalid);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, 0, 1, 1), kInvalid);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, limit, 1), kInvalid);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, limit - kPageSize, 2),
+               kInvalid);
+  ExpectAnswer(
+      world_.GuestCall(HF_GUEST_MMIO_MAP, kPageSize, uint64_t{1} << 52),
+      kInvalid);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, kPageSize, ~uint64_t{0}),
+               kInvalid);
+  // 3 are taken.
+  for (size_t i = 3; i < vm_table::Vm::kMaxDevices; ++i)
+    ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, kPageSize, 1), 0);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MMIO_MAP, kPageSize, 1), kInvalid);
+}
+
+TEST_F(GuestCallsTest, PoisonAbortsAreOnOrOff) {
+  ExpectAnswer(world_.GuestCall(HF_GUEST_POISON_ABORTS, 1), 0);
+  EXPECT_TRUE(Loaded().vm().poison_aborts.load());
+  ExpectAnswer(world_.GuestCall(HF_GUEST_POISON_ABORTS, 2), kInvalid);
+  ExpectAnswer(world_.GuestCall(HF_GUEST_POISON_ABORTS, 0, 1), kInvalid);
+  EXPECT_TRUE(Loaded().vm().poison_aborts.load());
+  ExpectAnswer(world_.GuestCall(HF_GUEST_POISON_ABORTS, 0), 0);
+  EXPECT_FALSE(Loaded().vm().poison_aborts.load());
+}
+
 // Everything else is the host's to answer, registers as they were.
 TEST_F(GuestCallsTest, OtherIdsExitUntouched) {
   const uint64_t ids[] = {0,
@@ -82,8 +114,8 @@ TEST_F(GuestCallsTest, OtherIdsExitUntouched) {
                           0x84000000,  // PSCI_VERSION
                           0xC6000000,
                           0xC6000001,
-                          0xC6000005,
-                          0xC6000007,  // MMIO_GUARD
+                          0xC6000007,
+                          0xC6000008,
                           0x86000002,
                           HF_HOST_SHARE_HYP,
                           HF_PROBE,

@@ -14,6 +14,7 @@
 
 #include "base/addr.h"
 #include "base/cpu_local.h"
+#include "base/guest.h"
 #include "base/result.h"
 #include "mem_protect/mem_protect.h"
 #include "vm_table/vm_table.h"
@@ -41,12 +42,14 @@ struct HostAbort {
   uint64_t syndrome = 0;  // ESR_EL2, for the record
 };
 
-// A guest's registers x0..x3, and where it goes on (ELR_EL2: after an HVC, the
-// instruction behind it).
-struct GuestRegs {
-  std::array<uint64_t, 4> x{};
-  uint64_t pc = 0;
-};
+using holdfast::GuestRegs;
+// Those of a guest that made a call: x0..x3, and where it goes on.
+inline GuestRegs GuestCallRegs(const std::array<uint64_t, 4>& x, uint64_t pc) {
+  GuestRegs regs;
+  std::copy_n(x.begin(), x.size(), regs.x.begin());
+  regs.pc = pc;
+  return regs;
+}
 
 // What becomes of a guest that trapped.
 enum class GuestAction : uint8_t {
@@ -97,9 +100,9 @@ class Hypervisor {
   // A stage-2 abort of the host on this CPU. No lock held.
   HostAbortAction HandleHostAbort(const HostAbort& abort);
 
-  // An HVC #0 of the vCPU that is loaded on this CPU. No lock held. Calls that
-  // nobody here serves, and all of a non-protected guest's, exit to the host
-  // with the registers as they are.
+  // An HVC #0 of the vCPU that is loaded on this CPU, which goes on behind it.
+  // No lock held. Calls that nobody here serves, and all of a non-protected
+  // guest's, exit to the host with the registers as they are.
   GuestAction HandleGuestCall(GuestRegs& regs);
 
   // An instruction or data abort of the vCPU that is loaded on this CPU, with

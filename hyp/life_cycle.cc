@@ -164,6 +164,12 @@ CallResult Calls::InitVcpu(Hypervisor& hv, const Args& args) {
   Zero(*memory);
   Vcpu* vcpu = new (machine::PhysToVirt(memory->start()))
       Vcpu(*vm, static_cast<uint32_t>(index), *memory, *run_page);
+  // A VM's first core is on when the VM comes to be, and where it begins is
+  // nobody's choice.
+  if (index == 0) {
+    vcpu->boot_entry = HF_GUEST_ENTRY;
+    vcpu->power.store(Vcpu::Power::kPending, std::memory_order_relaxed);
+  }
   hv.vms_.PublishVcpu(*vcpu);
   return {};
 }

@@ -15,13 +15,16 @@
 
 namespace holdfast::hyp {
 
+inline constexpr uint64_t kEcWfx = 0x01;
 inline constexpr uint64_t kEcHvc64 = 0x16;
+inline constexpr uint64_t kEcSmc64 = 0x17;
 inline constexpr uint64_t kEcInstructionAbortLower = 0x20;
 inline constexpr uint64_t kEcDataAbortLower = 0x24;
 
 inline constexpr uint64_t kEsrIl = uint64_t{1} << 25;
 inline constexpr uint64_t kEsrWnr = uint64_t{1} << 6;
 inline constexpr uint64_t kEsrS1ptw = uint64_t{1} << 7;
+inline constexpr uint64_t kEsrIsv = uint64_t{1} << 24;
 inline constexpr uint64_t kFaultTranslationLevel3 = 0x07;
 
 constexpr uint64_t ExceptionClassOf(uint64_t esr) { return esr >> 26 & 0x3f; }
@@ -29,13 +32,28 @@ constexpr uint64_t EsrOf(uint64_t ec, uint64_t iss) {
   return ec << 26 | kEsrIl | iss;
 }
 
+constexpr bool IsAbort(uint64_t esr) {
+  const uint64_t ec = ExceptionClassOf(esr);
+  return ec == kEcInstructionAbortLower || ec == kEcDataAbortLower;
+}
+
 // An instruction or data abort of a lower EL, by a translation fault of any
 // level (0b0001LL; level -1: 0b101011).
 constexpr bool IsTranslationAbort(uint64_t esr) {
-  const uint64_t ec = ExceptionClassOf(esr);
-  if (ec != kEcInstructionAbortLower && ec != kEcDataAbortLower) return false;
+  if (!IsAbort(esr)) return false;
   const uint64_t status = esr & 0x3f;
   return status >> 2 == 1 || status == 0x2b;
+}
+
+// What a data abort with ISV says of the instruction (Arm ARM D19.2.37, ISS of
+// data aborts: SAS 23:22, SSE 21, SRT 20:16, SF 15).
+constexpr vm_table::Owed AccessOf(uint64_t esr) {
+  return {.kind = vm_table::Owed::Kind::kAccess,
+          .store = (esr & kEsrWnr) != 0,
+          .sign_extend = (esr >> 21 & 1) != 0,
+          .wide = (esr >> 15 & 1) != 0,
+          .rt = static_cast<uint8_t>(esr >> 16 & 31),
+          .bytes = static_cast<uint8_t>(1u << (esr >> 22 & 3))};
 }
 
 // The page of the IPA that faulted. (FIPA's unit is 4 KiB, whatever the

@@ -4,6 +4,7 @@
 el2_binary   links an ELF for bare metal, and keeps the linker's map
 el2_image    builds such a program for bare metal from wherever it is asked
              for: NAME.elf, NAME.bin and NAME.map, with no flags given
+el2_bytes    a program's flat binary as a C++ array, for one that carries it
 el2_size     prints what each library takes of an image
 """
 
@@ -300,4 +301,37 @@ el2_size = rule(
         "_awk": attr.label(default = "//tools:size.awk", allow_single_file = True),
     },
     executable = True,
+)
+
+# $1: the flat binary, $2: the symbol, $3: output.
+_BYTES = """
+set -eu
+{
+  echo "// Generated."
+  echo "extern \\"C\\" const unsigned char $2[] = {"
+  od -An -v -tu1 "$1" | sed 's/  */,/g; s/^,//; s/$/,/'
+  echo "};"
+  echo "extern \\"C\\" const unsigned long $2_size = sizeof($2);"
+} > "$3"
+"""
+
+def _el2_bytes_impl(ctx):
+    flat = _flat(ctx, ctx.attr.program[El2Info].elf, ctx.label.name + ".flat")
+    source = ctx.actions.declare_file(ctx.label.name + ".cc")
+    ctx.actions.run_shell(
+        command = _BYTES,
+        arguments = [flat.path, ctx.attr.symbol, source.path],
+        inputs = [flat],
+        outputs = [source],
+        mnemonic = "El2Bytes",
+    )
+    return [DefaultInfo(files = depset([source]))]
+
+el2_bytes = rule(
+    implementation = _el2_bytes_impl,
+    doc = "NAME.cc: `extern \"C\" const unsigned char SYMBOL[]`, and SYMBOL_size.",
+    attrs = {
+        "program": attr.label(mandatory = True, providers = [El2Info]),
+        "symbol": attr.string(mandatory = True),
+    },
 )

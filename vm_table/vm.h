@@ -12,6 +12,8 @@
 #ifndef HOLDFAST_VM_TABLE_VM_H_
 #define HOLDFAST_VM_TABLE_VM_H_
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -19,6 +21,7 @@
 #include "base/addr.h"
 #include "base/cpu_local.h"
 #include "base/granule.h"
+#include "base/machine.h"
 #include "base/spinlock.h"
 #include "pgtable/geometry.h"
 #include "pgtable/stage2.h"
@@ -41,6 +44,16 @@ struct FrameRange {
   }
 };
 
+// A run of pages of a guest's.
+struct IpaRange {
+  Ipa start;
+  uint64_t size = 0;
+
+  constexpr bool Contains(Ipa ipa) const {
+    return ipa >= start && ipa.value() - start.value() < size;
+  }
+};
+
 class Inspector;  // of checkers, in tests/
 class Vm;
 
@@ -50,6 +63,18 @@ struct GuestExit {
   uint64_t esr = 0;
   uint64_t far = 0;
   uint64_t hpfar = 0;
+};
+
+// What a guest waits for, since its last exit.
+struct Owed {
+  enum class Kind : uint8_t { kNothing, kAccess, kCall } kind = Kind::kNothing;
+  // kAccess: of a device, by the syndrome: a load into `rt` (31: none) of
+  // `bytes` bytes, or a store.
+  bool store = false;
+  bool sign_extend = false;
+  bool wide = false;  // extended to 64 bits, else to 32
+  uint8_t rt = 31;
+  uint8_t bytes = 0;
 };
 
 // One vCPU. Lives in its own donated frames.
@@ -65,9 +90,21 @@ class Vcpu {
   const FrameRange& memory() const { return memory_; }
   Pfn run_page() const { return run_page_; }
 
-  // Its last exit, from EL2's own registers. Touched only by the CPU that it is
-  // loaded on.
+  // The following are touched only by the CPU that it is loaded on.
+
+  // Its last exit, from EL2's own registers.
   GuestExit exit;
+  // All it has in registers while it does not run.
+  machine::GuestState guest{};
+  // What the host was asked for by the last exit, and may answer.
+  Owed owed;
+
+  // PSCI's states of a core (DEN0022 5.1). The vCPU that turns this one on
+  // writes where it begins while it is kStarting.
+  enum class Power : uint8_t { kOff, kStarting, kPending, kOn };
+  std::atomic<Power> power{Power::kOff};
+  uint64_t boot_entry = 0;
+  uint64_t boot_context = 0;
 
  private:
   friend class Inspector;
@@ -117,6 +154,15 @@ class Vm {
   uint64_t guest_pages ABSL_GUARDED_BY(stage2.lock) = 0;
   // Frames the host gave as stock and has not got back: free ones and tables.
   uint64_t stock_frames ABSL_GUARDED_BY(stage2.lock) = 0;
+  // What a guest told of itself (hyp/guest_calls.cc): runs of pages that are
+  // devices, and whether it takes aborts where it finds poison.
+  static constexpr size_t kMaxDevices = 16;
+  std::array<IpaRange, kMaxDevices> devices ABSL_GUARDED_BY(stage2.lock) = {};
+  size_t device_count ABSL_GUARDED_BY(stage2.lock) = 0;
+  std::atomic<bool> poison_aborts{false};
+  // PSCI SYSTEM_OFF and SYSTEM_RESET: none of its vCPUs runs any more.
+  enum class Ended : uint8_t { kNo, kOff, kReset };
+  std::atomic<Ended> ended{Ended::kNo};
   // Where drain_vm goes on.
   Ipa drain_cursor ABSL_GUARDED_BY(stage2.lock);
 

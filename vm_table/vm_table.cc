@@ -170,6 +170,11 @@ void VmTable::PublishVcpu(Vcpu& vcpu) {
                   vcpu.memory().first.value(), vcpu.run_page().value(), 0, 0);
 }
 
+Vcpu* VmTable::VcpuAt(Vm& vm, uint64_t index) {
+  lock.AssertHeld();
+  return index < vm.vcpu_count() ? vm.vcpus()[index] : nullptr;
+}
+
 Result<LoadedVcpu> VmTable::Load(VmHandle handle, uint64_t index) {
   lock.AssertHeld();
   Vm* vm = Find(handle);

@@ -110,6 +110,10 @@ class VmTable {
   // After CheckNewVcpu, under the same hold of the lock.
   void PublishVcpu(Vcpu& vcpu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
 
+  // The vCPU of an index, or null: there is none. Good while the VM is
+  // referenced.
+  Vcpu* VcpuAt(Vm& vm, uint64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+
   // Binds the vCPU to this CPU and takes a reference on its VM. ENOENT: no such
   // VM; EINVAL: it is dying or has no such index; ENOENT: that vCPU was never
   // initialised; EBUSY: it is loaded somewhere.

@@ -10,11 +10,20 @@
 
 #include "base/cpu_local.h"
 #include "platforms/aarch64/cpu_id.h"
+#include "platforms/aarch64/fp_state.h"
 #include "platforms/aarch64/sysreg.h"
+
+namespace holdfast::machine {
+struct GuestState;
+}
 
 namespace holdfast::aarch64 {
 
 struct Cpu {
+  // The guest that runs on this CPU, or null: the host does. Where the vectors
+  // look for it: HF_CPU_RUNNING.
+  machine::GuestState* running = nullptr;
+
   CpuLocal local;
 
   // Of all CPUs together: decided at boot, the same on every CPU.
@@ -34,6 +43,9 @@ struct Cpu {
   uint64_t saved_vtcr = 0;
   uint64_t saved_tcr_el1 = 0;
   uint64_t saved_sctlr_el1 = 0;
+
+  // The host's vectors while a guest uses the registers.
+  VectorState host_vectors;
 };
 
 // No "memory" here: TPIDR_EL2 never changes while C++ runs, so that reads of it

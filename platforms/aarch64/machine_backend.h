@@ -18,6 +18,7 @@
 #include "platforms/aarch64/cache.h"
 #include "platforms/aarch64/cpu.h"
 #include "platforms/aarch64/fixmap.h"
+#include "platforms/aarch64/guest_state.h"
 #include "platforms/aarch64/stage2_switch.h"
 #include "platforms/aarch64/tlbi.h"
 #include "platforms/stream/notes.h"

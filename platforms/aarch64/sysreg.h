@@ -146,6 +146,7 @@ struct IdAa64Smfr0El1 {
   HOLDFAST_SYSREG_RW("S3_0_C0_C4_5")
 };
 struct PmcrEl0 {
+  static constexpr uint64_t kE = Bit(0);
   using N = Field<15, 11>;
   HOLDFAST_SYSREG_RW("pmcr_el0")
 };
@@ -155,8 +156,21 @@ struct PmcrEl0 {
 struct HcrEl2 {
   static constexpr uint64_t kVm = Bit(0);
   static constexpr uint64_t kSwio = Bit(1);
+  static constexpr uint64_t kPtw = Bit(2);
+  static constexpr uint64_t kFmo = Bit(3);
+  static constexpr uint64_t kImo = Bit(4);
+  static constexpr uint64_t kAmo = Bit(5);
+  static constexpr uint64_t kFb = Bit(9);
+  static constexpr uint64_t kBsuInner = Bit(10);
+  static constexpr uint64_t kTwi = Bit(13);
+  static constexpr uint64_t kTid3 = Bit(18);
   static constexpr uint64_t kTsc = Bit(19);
+  static constexpr uint64_t kTidcp = Bit(20);
+  static constexpr uint64_t kTacr = Bit(21);
+  static constexpr uint64_t kTsw = Bit(22);
   static constexpr uint64_t kRw = Bit(31);
+  static constexpr uint64_t kTlor = Bit(35);
+  static constexpr uint64_t kTerr = Bit(36);
   static constexpr uint64_t kE2h = Bit(34);
   static constexpr uint64_t kApk = Bit(40);
   static constexpr uint64_t kApi = Bit(41);
@@ -254,6 +268,11 @@ struct SmcrEl2 {
 struct MdcrEl2 {
   using Hpmn = Field<4, 0>;
   using E2pb = Field<13, 12>;  // 0: the profiling buffer is EL2's, EL1 traps
+  static constexpr uint64_t kTpmcr = Bit(5);
+  static constexpr uint64_t kTpm = Bit(6);
+  static constexpr uint64_t kTda = Bit(9);
+  static constexpr uint64_t kTdosa = Bit(10);
+  static constexpr uint64_t kTdra = Bit(11);
   static constexpr uint64_t kTpms = Bit(14);
   static constexpr uint64_t kHpmd = Bit(17);
   static constexpr uint64_t kTtrf = Bit(19);
@@ -278,7 +297,23 @@ struct IccSreEl2 {
   HOLDFAST_SYSREG_RW("S3_4_C12_C9_5")
 };
 struct IchHcrEl2 {
+  static constexpr uint64_t kEn = Bit(0);
   HOLDFAST_SYSREG_RW("S3_4_C12_C11_0")
+};
+// The virtual CPU interface (GICv3, IHI 0069, 12.4).
+struct IchVtrEl2 {
+  using ListRegs = Field<4, 0>;   // less one
+  using PreBits = Field<28, 26>;  // less one
+  HOLDFAST_SYSREG_RW("S3_4_C12_C11_1")
+};
+struct IchVmcrEl2 {
+  HOLDFAST_SYSREG_RW("S3_4_C12_C11_7")
+};
+struct IchAp1r0El2 {
+  HOLDFAST_SYSREG_RW("S3_4_C12_C9_0")
+};
+struct IccPmrEl1 {
+  HOLDFAST_SYSREG_RW("S3_0_C4_C6_0")
 };
 // Fine-grained traps (FEAT_FGT). Bits named n* trap while they are 0.
 struct HfgrtrEl2 {
@@ -342,6 +377,8 @@ struct EsrEl2 {
 // Exception classes (ESR_ELx.EC).
 enum class ExceptionClass : uint8_t {
   kUnknown = 0x00,
+  kWfx = 0x01,
+  kFpAccess = 0x07,
   kBranchTarget = 0x0d,
   kHvc64 = 0x16,
   kSmc64 = 0x17,
@@ -425,10 +462,24 @@ struct CurrentEl {
   HOLDFAST_SYSREG_RW("currentel")
 };
 
+// Whether the walks of EL1&0 that `address` takes end well, and where
+// (PAR_EL1). As EL1, a read; D8.2.12.
+inline uint64_t TranslateStage1(uint64_t address) {
+  asm volatile("at s1e1r, %0\nisb" : : "r"(address) : "memory");
+  return ParEl1::Read();
+}
+
 // ---- Time ------------------------------------------------------------------
 
 struct CntpctEl0 {
   HOLDFAST_SYSREG_RW("cntpct_el0")
+};
+struct CntvCtlEl0 {
+  static constexpr uint64_t kEnable = Bit(0), kImask = Bit(1);
+  HOLDFAST_SYSREG_RW("cntv_ctl_el0")
+};
+struct CntvCvalEl0 {
+  HOLDFAST_SYSREG_RW("cntv_cval_el0")
 };
 struct CntfrqEl0 {
   HOLDFAST_SYSREG_RW("cntfrq_el0")

@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/cpu_local.h"
 #include "base/granule.h"
+#include "base/guest.h"
 #include "base/stage2_context.h"
 
 namespace holdfast::flat {
@@ -106,6 +107,21 @@ inline void LockWait() {
 inline void OnLockRequested(const void*) {}
 inline void OnLockAcquired(const void*) {}
 inline void OnLockReleased(const void*) {}
+
+// A guest's turn ends with an interrupt at once.
+struct GuestState {
+  GuestRegs regs;
+};
+inline void ResetGuest(GuestState& guest, uint64_t, uint64_t entry,
+                       uint64_t context) {
+  guest.regs = GuestRegs{.x = {}, .pc = entry};
+  guest.regs.x[0] = context;
+}
+inline GuestTrap RunGuest(GuestState&, const Stage2Context&) { return {}; }
+inline void InjectGuestAbort(GuestState&, const GuestTrap&) {}
+inline void InjectGuestUndefined(GuestState&) {}
+inline void PendGuestInterrupt(GuestState&, uint32_t) {}
+inline uint64_t GuestDeadline(const GuestState&) { return ~uint64_t{0}; }
 
 inline void OnStage2Created(const Stage2Context&, const void*) {}
 inline void OnStage2Destroyed(const Stage2Context&) {}

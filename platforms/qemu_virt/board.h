@@ -15,6 +15,7 @@
 #include "base/machine.h"
 #include "hyp/hypervisor.h"
 #include "platforms/aarch64/cpu_id.h"
+#include "platforms/aarch64/layout.h"
 #include "platforms/qemu_virt/dtb.h"
 #include "platforms/qemu_virt/layout.h"
 #include "platforms/qemu_virt/pl011.h"

@@ -88,7 +88,7 @@ El2Regime MapEl2(Board& board) {
     Map(table, HF_UART_BASE, HF_UART_BASE, kPageSize, pgtable::kHypDevice);
     for (unsigned i = 0; i < board.cpu_count; ++i) {
       const uint64_t frame = kRedistributorBase + i * kRedistributorStride;
-      Map(table, frame, frame, kRedistributorFrame, pgtable::kHypDevice);
+      Map(table, frame, frame, 2 * kRedistributorFrame, pgtable::kHypDevice);
     }
     MakeFixmaps(table, board, uint64_t{1} << va_bits);
   }

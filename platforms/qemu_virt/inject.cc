@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/qemu_virt/inject.h"
 
+#include "platforms/aarch64/exception_entry.h"
 #include "platforms/aarch64/sysreg.h"
-#include "platforms/qemu_virt/exception_entry.h"
 
 namespace holdfast::qemu_virt {
 
@@ -10,13 +10,18 @@ using aarch64::ElrEl1;
 using aarch64::ElrEl2;
 using aarch64::EsrEl1;
 using aarch64::EsrEl2;
+using aarch64::ExternalAbortSyndrome;
 using aarch64::FarEl1;
+using aarch64::HandlerPstate;
 using aarch64::IdAa64Mmfr1El1;
 using aarch64::IdAa64Pfr1El1;
 using aarch64::SctlrEl1;
 using aarch64::SpsrEl1;
 using aarch64::SpsrEl2;
+using aarch64::Stage2FaultSyndrome;
+using aarch64::UndefinedSyndrome;
 using aarch64::VbarEl1;
+using aarch64::VectorOffset;
 
 namespace {
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/qemu_virt/redistributor.h"
 
+#include "base/guest.h"
+#include "platforms/aarch64/barrier.h"
+#include "platforms/aarch64/cpu.h"
 #include "platforms/aarch64/sysreg.h"
 #include "platforms/qemu_virt/redistributor_registers.h"
 
@@ -60,3 +63,18 @@ bool HandleRedistributor(TrapFrame& frame, uint64_t esr, uint64_t ipa) {
 }
 
 }  // namespace holdfast::qemu_virt
+
+namespace holdfast::aarch64 {
+
+// GICR_ISACTIVER0 and GICR_ICACTIVER0 (IHI 0069, 12.11.19): an interrupt that
+// is active is not signalled again.
+void BoardHoldTimerInterrupt(bool held) {
+  const uint64_t frame = qemu_virt::kRedistributorBase +
+                         qemu_virt::kRedistributorFrame +
+                         This().local.index * qemu_virt::kRedistributorStride;
+  *reinterpret_cast<volatile uint32_t*>(frame + (held ? 0x300 : 0x380)) =
+      1u << kVirtualTimerInterrupt;
+  DsbSy();
+}
+
+}  // namespace holdfast::aarch64

@@ -12,7 +12,7 @@
 #include "pgtable/geometry.h"
 #include "pgtable/hyp_table.h"
 #include "platforms/aarch64/cpu_id.h"
-#include "platforms/qemu_virt/exception_entry.h"
+#include "platforms/aarch64/exception_entry.h"
 #include "platforms/qemu_virt/pl011.h"
 #include "platforms/qemu_virt/redistributor_registers.h"
 #include "platforms/qemu_virt/siphash.h"
@@ -20,6 +20,8 @@
 
 namespace holdfast::qemu_virt {
 namespace {
+
+using namespace aarch64;  // NOLINT(google-build-using-namespace)
 
 constexpr uint64_t Bit(unsigned n) { return uint64_t{1} << n; }
 

@@ -3,6 +3,7 @@
 // From the boot loader, or PSCI, to C++: as little as can be done without a
 // stack. MMU and caches are off on entry (arm64 boot protocol; PSCI 6.4).
 
+#include "platforms/aarch64/layout.h"
 #include "platforms/qemu_virt/layout.h"
 
 // SCTLR_EL2 with the bits that are RES1 and nothing else: MMU and caches off.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "platforms/aarch64/exception_entry.h"
 #include "platforms/aarch64/sysreg.h"
 #include "platforms/qemu_virt/board.h"
 #include "platforms/qemu_virt/inject.h"
@@ -17,6 +18,7 @@ using aarch64::EsrEl2;
 using aarch64::ExceptionClass;
 using aarch64::FarEl2;
 using aarch64::HpfarEl2;
+using aarch64::HpfarIsValid;
 using mem_protect::FaultKind;
 
 namespace {
@@ -26,16 +28,6 @@ void HandleCall(BoardCpu& cpu, TrapFrame& frame) {
   std::copy_n(frame.x, regs.x.size(), regs.x.begin());
   cpu.board->hypervisor->HandleHostCall(regs);
   std::copy_n(regs.x.begin(), 4, frame.x);
-}
-
-// HPFAR_EL2 is valid for stage-2 translation, access flag and address size
-// faults, and for every fault on a stage-1 walk; for permission faults it is
-// UNKNOWN (Arm ARM, HPFAR_EL2). The status groups are four levels wide; the two
-// odd ones are level -1.
-bool HpfarIsValid(uint64_t esr) {
-  if (esr & EsrEl2::kS1ptw) return true;
-  const uint64_t status = EsrEl2::FaultStatus::Get(esr);
-  return status <= 0x0b || status == 0x29 || status == 0x2b;
 }
 
 // The page that was accessed, or nothing if the syndrome does not tell. Nor is

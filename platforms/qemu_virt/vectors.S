@@ -5,6 +5,7 @@
 // uses no stack at all until it has switched to the panic stack, because a bad
 // stack pointer may be the cause.
 
+#include "platforms/aarch64/layout.h"
 #include "platforms/qemu_virt/layout.h"
 
         .macro  fatal kind
@@ -49,6 +50,9 @@ el2_vectors:
 
 lower_common:
         stp     x2, x3, [sp, #16]
+        mrs     x2, tpidr_el2
+        ldr     x2, [x2, #HF_CPU_RUNNING]
+        cbnz    x2, guest_exit
         stp     x4, x5, [sp, #32]
         stp     x6, x7, [sp, #48]
         stp     x8, x9, [sp, #64]

@@ -154,7 +154,7 @@ TEST(Expect, EachKindPassesAndFails) {
        "expect exit instruction-abort",
        "expect exit data-abort"},
       {{"guest $vm call 0xc6000099"}, "expect exit hvc", "expect 0"},
-      {{"guest $vm call features"}, "expect 0x1d", "expect -NOT_SUPPORTED"},
+      {{"guest $vm call features"}, "expect 0x7d", "expect -NOT_SUPPORTED"},
       {{"call vcpu_put"},
        "expect page @0x40200000 EL2",
        "expect page @0x40200000 HOST"},

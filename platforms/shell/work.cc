@@ -268,7 +268,7 @@ Outcome Session::GuestAccess(unsigned cpu, const AccessCommand& access) {
 }
 
 Outcome Session::GuestCall(unsigned cpu, const GuestCallCommand& call) {
-  hyp::GuestRegs regs{.x = call.x, .pc = kHvcAt + 4};
+  hyp::GuestRegs regs = hyp::GuestCallRegs(call.x, kHvcAt + 4);
   if (board_->hv().HandleGuestCall(regs) == hyp::GuestAction::kExit) {
     // Stepped back, it does the HVC again; else that is behind it.
     const bool again = regs.pc == kHvcAt;

@@ -542,6 +542,13 @@ void ConsoleWrite(Cpu& cpu, const char* bytes, size_t size) {
   if (!Facade::Capture(cpu, bytes, size)) std::fwrite(bytes, 1, size, stderr);
 }
 
+GuestTrap RunGuest(Cpu& cpu, machine::GuestState& guest,
+                   const Stage2Context& stage2) {
+  if (cpu.machine == nullptr) NotOnACpu();
+  const auto& program = cpu.machine->config().guest;
+  return program ? program(cpu.local.index, stage2, guest) : GuestTrap{};
+}
+
 }  // namespace hooks
 }  // namespace holdfast::sim
 

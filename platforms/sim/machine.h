@@ -50,6 +50,7 @@
 #include "base/stage2_context.h"
 #include "platforms/sim/cpu.h"
 #include "platforms/sim/events.h"
+#include "platforms/sim/guest.h"
 #include "platforms/sim/host_mutex.h"
 #include "platforms/sim/model.h"
 #include "platforms/sim/ram.h"
@@ -109,6 +110,13 @@ struct MachineConfig {
   bool print_violations = true;
   // Picks among several stale translations.
   uint64_t seed = 1;
+  // The program of every guest: runs until something EL2 must look at, which it
+  // returns. Called on the CPU's thread, with no lock held; it may access the
+  // machine as the guest (GuestRead and so on). Without one, each entry ends
+  // with an interrupt at once.
+  std::function<GuestTrap(unsigned cpu, const Stage2Context& stage2,
+                          machine::GuestState& guest)>
+      guest = {};
   // Called on the CPU's thread, with no lock of the machine held, at each point
   // (not with `hooks` false). `address` is that of the lock, table entry, IPA;
   // or 0.

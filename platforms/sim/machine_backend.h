@@ -15,6 +15,7 @@
 #include "base/stage2_context.h"
 #include "platforms/sim/cpu.h"
 #include "platforms/sim/events.h"
+#include "platforms/sim/guest.h"
 #include "platforms/sim/operations.h"
 #include "platforms/stream/notes.h"
 
@@ -45,6 +46,8 @@ void OnStage2Destroyed(Cpu& cpu, const Stage2Context& context);
 void OnTablePage(Cpu& cpu, PhysAddr page);
 void OnNote(Cpu& cpu, const Event& event);
 void ConsoleWrite(Cpu& cpu, const char* bytes, size_t size);
+GuestTrap RunGuest(Cpu& cpu, machine::GuestState& guest,
+                   const Stage2Context& stage2);
 }  // namespace hooks
 
 inline void Barrier(BarrierKind kind) {
@@ -186,6 +189,35 @@ inline void OnLockReleased(const void* lock) {
   sim::Cpu& cpu = *sim::current_cpu;
   if (cpu.hooks) [[unlikely]]
     sim::hooks::OnLockReleased(cpu, lock);
+}
+
+inline void ResetGuest(GuestState& guest, uint64_t mpidr, uint64_t entry,
+                       uint64_t context) {
+  guest.regs = GuestRegs{.x = {}, .pc = entry};
+  guest.regs.x[0] = context;
+  guest.mpidr = mpidr;
+  guest.abort_injected = guest.undefined_injected = false;
+  guest.deadline = ~uint64_t{0};
+  for (auto& word : guest.pending) word.store(0, std::memory_order_relaxed);
+}
+inline GuestTrap RunGuest(GuestState& guest, const Stage2Context& stage2) {
+  return sim::hooks::RunGuest(*sim::current_cpu, guest, stage2);
+}
+inline void InjectGuestAbort(GuestState& guest, const GuestTrap&) {
+  guest.abort_injected = true;
+}
+inline void InjectGuestUndefined(GuestState& guest) {
+  guest.undefined_injected = true;
+}
+inline void PendGuestInterrupt(GuestState& guest, uint32_t intid) {
+  guest.pending[intid / 64].fetch_or(uint64_t{1} << intid % 64,
+                                     std::memory_order_relaxed);
+}
+inline uint64_t GuestDeadline(const GuestState& guest) {
+  for (const auto& word : guest.pending) {
+    if (word.load(std::memory_order_relaxed) != 0) return 0;
+  }
+  return guest.deadline;
 }
 
 inline void OnStage2Created(const Stage2Context& context, const void* lock) {

@@ -4,6 +4,7 @@
 // it lists is answered, in the order it gives. Each case below makes a call
 // that fails one numbered check of the document and no earlier one; where it
 // can, it would fail later checks as well.
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -340,6 +341,9 @@ std::vector<Case> Cases() {
 
     {"vcpu_put", 1, "EINVAL", "nothing loaded", CALL(HF_VCPU_PUT)},
 
+    {"vcpu_run", 1, "EINVAL", "nothing loaded", CALL(HF_VCPU_RUN)},
+    {"vcpu_run", 2, "EINVAL", "answered is neither", AFTER(s.Load(s.vm); EXPECT_TRUE(s.world.Store(s.vm.run_pages[0] * kPageSize + offsetof(hf_run_page, answered), 2)), HF_VCPU_RUN)},
+    {"vcpu_run", 2, "EINVAL", "an interrupt that is none", AFTER(s.Load(s.vm); EXPECT_TRUE(s.world.Store(s.vm.run_pages[0] * kPageSize + offsetof(hf_run_page, interrupts), 1)), HF_VCPU_RUN)},
     {"vcpu_in_poison_fault", 1, "EINVAL", "nothing loaded", CALL(HF_VCPU_IN_POISON_FAULT)},
     {"vcpu_in_poison_fault", 2, "EINVAL", "it never ran", AFTER(s.Load(s.vm), HF_VCPU_IN_POISON_FAULT)},
     {"vcpu_in_poison_fault", 2, "EINVAL", "it made a call", AFTER(s.Load(s.vm); s.world.GuestCall(0), HF_VCPU_IN_POISON_FAULT)},

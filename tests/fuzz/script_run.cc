@@ -234,7 +234,7 @@ void ScriptRun::Guest(unsigned cpu, const shell::VcpuName& vcpu,
   const std::pair<uint64_t, uint64_t> name(vcpu.handle, vcpu.index);
   again_.erase(name);
   if (const auto* call = command.As<shell::GuestCallCommand>()) {
-    hyp::GuestRegs regs{.x = call->x, .pc = kBehindHvc};
+    hyp::GuestRegs regs = hyp::GuestCallRegs(call->x, kBehindHvc);
     if (oracle_->GuestCall(regs) == hyp::GuestAction::kResume) {
       if (static_cast<int64_t>(regs.x[0]) == HF_GUEST_INVALID_PARAMETER)
         job.to_expect = "expect -INVALID_PARAMETER";

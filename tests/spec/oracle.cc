@@ -2,6 +2,7 @@
 #include "tests/spec/oracle.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
@@ -434,6 +435,15 @@ tests::Reply Oracle::Call(uint64_t id, uint64_t x1, uint64_t x2, uint64_t x3,
                                              : std::nullopt);
   const Outcome expected = HostCall(run, id, x);
   End(cpu, begun, run, expected, CallText(id, x));
+  const vm_table::Vcpu* loaded = board_->hv().loaded(cpu);
+  if (id == HF_VCPU_RUN && loaded != nullptr && reply.ok()) {
+    const uint64_t page = loaded->run_page().value();
+    const uint64_t* const words = concrete_->PageWords(page << kPageShift);
+    for (uint64_t i = 0; i < offsetof(hf_run_page, answered) / 8; ++i) {
+      contents_->Wrote(kHypWrote, (page << kPageShift) + 8 * i,
+                       __atomic_load_n(words + i, __ATOMIC_RELAXED), state_);
+    }
+  }
   return reply;
 }
 
@@ -483,8 +493,11 @@ hyp::GuestAction Oracle::GuestCall(hyp::GuestRegs& regs) {
   const hyp::GuestAction action = board_->hv().HandleGuestCall(regs);
   Holder hold(mutex_);
   Run run = RunOf(cpu, begun, {});
-  const GuestOutcome expected = spec::GuestCall(run, before.x, before.pc);
-  const GuestOutcome found{action == hyp::GuestAction::kResume, regs.x,
+  const auto call = [](const hyp::GuestRegs& all) {
+    return std::array<uint64_t, 4>{all.x[0], all.x[1], all.x[2], all.x[3]};
+  };
+  const GuestOutcome expected = spec::GuestCall(run, call(before), before.pc);
+  const GuestOutcome found{action == hyp::GuestAction::kResume, call(regs),
                            regs.pc};
   if (!(expected == found)) {
     const auto text = [](const GuestOutcome& outcome) {

@@ -148,11 +148,20 @@ GuestOutcome GuestCall(Run& run, const std::array<uint64_t, 4>& x,
   const bool no_more = x[2] == 0 && x[3] == 0;
   switch (x[0]) {
     case HF_GUEST_FEATURES:
-      return Answer(0x1d, pc);
+      return Answer(0x7d, pc);
     case HF_GUEST_MEMINFO:
       return Answer(x[1] == 0 && no_more ? int64_t{kPageSize}
                                          : HF_GUEST_INVALID_PARAMETER,
                     pc);
+    // (More than there is room for is refused; nobody here asks for so many.)
+    case HF_GUEST_MMIO_MAP: {
+      const uint64_t limit = uint64_t{1} << run.layout().ipa_bits;
+      const bool fits = x[1] % kPageSize == 0 && x[2] != 0 && x[3] == 0 &&
+                        x[1] < limit && x[2] <= (limit - x[1]) / kPageSize;
+      return Answer(fits ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
+    }
+    case HF_GUEST_POISON_ABORTS:
+      return Answer(no_more && x[1] <= 1 ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
     case HF_GUEST_MEM_SHARE: {
       const int error = no_more ? MemShare(run, x[1]) : HF_EINVAL;
       if (error != HF_ENOENT)
@@ -208,6 +217,18 @@ HostAbortAnswer HostAbort(Run& run, const HostAbortCase& abort,
   }
   if (found == inject && run.TablesLow(1, 1)) return inject;
   return HostAbortAnswer::kRetry;
+}
+
+// ---- Running ---------------------------------------------------------------
+
+// Why a guest stops is the guest's, and what the run page holds the host's;
+// that it is refused for a page that says what none may is its own tests' to
+// show.
+static Outcome VcpuRun(Run& run, const Arguments&) {
+  const Outcome& found = run.found();
+  const bool refused = found.x1 == static_cast<uint64_t>(-int64_t{HF_EINVAL});
+  return refused || found.x1 <= HF_EXIT_SERROR ? Outcome{0, found.x1, 0, 0}
+                                               : Ok(HF_EXIT_INTERRUPT);
 }
 
 // ---- The hypervisor itself -------------------------------------------------
@@ -269,6 +290,8 @@ Outcome HostCall(Run& run, uint64_t id, const Arguments& x) {
       return VcpuLoad(run, x);
     case HF_VCPU_PUT:
       return with(needs({}), VcpuPut);
+    case HF_VCPU_RUN:
+      return with(needs({}), VcpuRun);
     case HF_VCPU_IN_POISON_FAULT:
       return with(needs({}), InPoisonFault);
     case HF_PROBE: {

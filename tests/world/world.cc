@@ -36,6 +36,7 @@ World::World(const Options& options)
                           .hooks = options.hooks,
                           .print_violations = options.print_violations,
                           .seed = options.seed,
+                          .guest = options.guest,
                           .scheduling_point = options.scheduling_point},
               .regions = Regions(),
               .image = {{Pfn(kImageBase / kPageSize), kImageFrames}}}) {

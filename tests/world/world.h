@@ -78,6 +78,10 @@ class World {
     std::function<void(unsigned cpu, sim::SchedulingPoint point,
                        uint64_t address)>
         scheduling_point = {};
+    // sim::MachineConfig::guest.
+    std::function<GuestTrap(unsigned cpu, const Stage2Context& stage2,
+                            machine::GuestState& guest)>
+        guest = {};
     CpuFeatures features = {.pa_bits = kPaBits, .fwb = false, .xnx = true};
   };
 

@@ -3,14 +3,14 @@
 // What a CPU does when it takes an exception to EL1, as arithmetic on register
 // values (Arm ARM D1.3, AArch64.TakeException), so that it is tested on the
 // host.
-#ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_EXCEPTION_ENTRY_H_
-#define HOLDFAST_PLATFORMS_QEMU_VIRT_EXCEPTION_ENTRY_H_
+#ifndef HOLDFAST_PLATFORMS_AARCH64_EXCEPTION_ENTRY_H_
+#define HOLDFAST_PLATFORMS_AARCH64_EXCEPTION_ENTRY_H_
 
 #include <cstdint>
 
 #include "platforms/aarch64/sysreg.h"
 
-namespace holdfast::qemu_virt {
+namespace holdfast::aarch64 {
 
 constexpr bool IsFromEl0(uint64_t spsr) {
   using aarch64::Spsr;
@@ -109,6 +109,16 @@ constexpr uint64_t UndefinedSyndrome() {
          EsrEl2::kIl;
 }
 
-}  // namespace holdfast::qemu_virt
+// HPFAR_EL2 is valid for stage-2 translation, access flag and address size
+// faults, and for every fault on a stage-1 walk; for permission faults it is
+// UNKNOWN (Arm ARM, HPFAR_EL2). The status groups are four levels wide; the two
+// odd ones are level -1.
+constexpr bool HpfarIsValid(uint64_t esr) {
+  if (esr & EsrEl2::kS1ptw) return true;
+  const uint64_t status = EsrEl2::FaultStatus::Get(esr);
+  return status <= 0x0b || status == 0x29 || status == 0x2b;
+}
 
-#endif  // HOLDFAST_PLATFORMS_QEMU_VIRT_EXCEPTION_ENTRY_H_
+}  // namespace holdfast::aarch64
+
+#endif  // HOLDFAST_PLATFORMS_AARCH64_EXCEPTION_ENTRY_H_
