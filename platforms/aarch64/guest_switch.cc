@@ -228,7 +228,10 @@ void GiveVectorsBack(GuestState& guest, Cpu& cpu, const Extensions& has) {
 struct Lr {
   using IntId = Field<31, 0>;
   using Priority = Field<55, 48>;
+  using Physical = Field<41, 32>;
   static constexpr uint64_t kGroup1 = Bit(60);
+  // When the guest ends it, the physical interrupt ends too.
+  static constexpr uint64_t kHardware = Bit(61);
   static constexpr uint64_t kPending = Bit(62), kActive = Bit(63);
   // Of all that EL2 injects: in the middle.
   static constexpr uint64_t kPriority = 0xa0;
@@ -314,15 +317,20 @@ bool Holds(const VirtualGic& gic, unsigned count, uint32_t intid) {
 }
 
 // Takes what is pending into list registers, and says whether the timer's
-// interrupt is among them. That is a level: as long as the guest deals with it,
-// the hardware must not raise it again, or the guest would not come to run.
+// interrupt is among them. That is a level: until the guest has dealt with it,
+// the hardware must not raise it again, or the guest would not come to run; and
+// must once it has. So the physical one is active as long as the virtual one
+// is.
 bool PrepareInterrupts(GuestState& guest, unsigned count) {
   VirtualGic& gic = guest.gic;
   const bool fires = TimerFires(guest.el1);
   const unsigned timer = FindLr(gic, count, kVirtualTimerInterrupt);
   if (fires) {
-    if (!Holds(gic, count, kVirtualTimerInterrupt))
-      Pend(gic, count, kVirtualTimerInterrupt);
+    if (!Holds(gic, count, kVirtualTimerInterrupt) &&
+        Pend(gic, count, kVirtualTimerInterrupt)) {
+      gic.lr[FindLr(gic, count, kVirtualTimerInterrupt)] |=
+          Lr::kHardware | Lr::Physical::Put(kVirtualTimerInterrupt);
+    }
   } else if (timer != count &&
              Lr::IntId::Get(gic.lr[timer]) == kVirtualTimerInterrupt) {
     gic.lr[timer] &= ~Lr::kPending;  // it was told off before it was seen

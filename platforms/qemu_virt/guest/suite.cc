@@ -1,11 +1,230 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a guest does in the tests of payload/guests.cc.
+// What a guest does in the tests of payload/guests.cc, one thing after another.
+#include "base/granule.h"
 #include "hyp/abi.h"
 #include "platforms/qemu_virt/guest/runtime.h"
+#include "platforms/qemu_virt/guest/suite_steps.h"
+#include "platforms/qemu_virt/payload/gic.h"
+#include "platforms/qemu_virt/payload/registers.h"
 
 namespace holdfast::guest {
+namespace {
 
-int GuestMain() { return 0; }
+using payload::EndInterrupt;
+using payload::kNoInterrupt;
+using payload::TakeInterrupt;
+
+constexpr uint32_t kTimer = 27;
+constexpr uint64_t kInvalid = static_cast<uint64_t>(-3);
+constexpr uint64_t kPsciCpuOn = 0xc400'0003, kPsciAffinityInfo = 0xc400'0004;
+
+struct alignas(kPageSize) Page {
+  volatile uint64_t words[kPageSize / 8];
+};
+Page g_page, g_poison, g_other;
+// Set by vCPU 1.
+volatile uint64_t g_secondary_ran;
+
+uint64_t Address(const Page& page) { return reinterpret_cast<uint64_t>(&page); }
+uint64_t Do(SuiteStep step, uint64_t a = 0, uint64_t b = 0) {
+  return Step(static_cast<uint64_t>(step), a, b);
+}
+
+// Every register holds what it held before the host ran.
+void Registers() {
+  payload::OpenFp();
+  payload::WriteFreeRegisters(kGuestPattern);
+  payload::Registers after;
+  payload::CallWithAllRegisters(kGuestPattern, &after, kCallStep,
+                                static_cast<uint64_t>(SuiteStep::kRegisters), 0,
+                                0);
+  const payload::FreeRegisters free = payload::ReadFreeRegisters();
+  bool same = true;
+  for (unsigned i = 4; i < 29; ++i) same &= after.x[i] == kGuestPattern + i;
+  Expect(same, "the guest's general registers outlive the host");
+  same = true;
+  for (unsigned i = 0; i < 32; ++i) {
+    same &= after.q[i][0] == kGuestPattern + 64 + i &&
+            after.q[i][1] == kGuestPattern + 64 + i;
+  }
+  Expect(same, "and its vectors");
+  same = true;
+  for (unsigned i = 0; i < payload::kFreeRegisters; ++i)
+    same &= free.value[i] == kGuestPattern + 0x100 + i;
+  Expect(same, "and its system registers");
+  bool foreign = false;
+  for (const uint64_t x : after.x)
+    foreign |= (x & kPatternMask) == kHostPattern;
+  Expect(!foreign, "it sees nothing of the host");
+}
+
+void Identity() {
+  uint64_t pfr0;
+  asm volatile("mrs %0, id_aa64pfr0_el1" : "=r"(pfr0));
+  uint64_t pfr1;
+  asm volatile("mrs %0, id_aa64pfr1_el1" : "=r"(pfr1));
+  uint64_t dfr0;
+  asm volatile("mrs %0, id_aa64dfr0_el1" : "=r"(dfr0));
+  uint64_t smfr0;
+  asm volatile("mrs %0, S3_0_C0_C4_5" : "=r"(smfr0));
+  uint64_t mpidr;
+  asm volatile("mrs %0, mpidr_el1" : "=r"(mpidr));
+  Expect((pfr0 & 0xff) == 0x11, "AArch64 only, at EL0 and EL1");
+  Expect((pfr0 >> 32 & 0xf) == 0, "no SVE");
+  Expect((pfr0 >> 24 & 0xf) == 1, "a GIC");
+  Expect((pfr1 >> 8 & 0xf) == 0 && (pfr1 >> 24 & 0xf) == 0, "no MTE, no SME");
+  Expect(dfr0 == 6 && smfr0 == 0, "no PMU, trace or profiling");
+  Expect(mpidr == 0x8000'0000, "it is vCPU 0");
+  const Fault fault = TryUndefinedRegister();
+  Expect(fault && fault.exception_class() == 0, "trace is undefined");
+}
+
+void Calls() {
+  Expect(Hvc(HF_GUEST_FEATURES).x[0] == 0x7d, "features");
+  Expect(Hvc(HF_GUEST_MEMINFO, 1).x[0] == kInvalid, "meminfo of 1");
+  Expect(Smc(HF_GUEST_MEMINFO).x[0] == ~uint64_t{0}, "SMC is nobody's");
+  const uint64_t page = Address(g_page);
+  Expect(Hvc(HF_GUEST_MEM_SHARE, page + 8).x[0] == kInvalid, "unaligned");
+  Expect(Hvc(HF_GUEST_MEM_SHARE, page, 1).x[0] == kInvalid, "an argument more");
+  Expect(Hvc(HF_GUEST_MEM_SHARE, ~uint64_t{0} << 12).x[0] == kInvalid,
+         "beyond all addresses");
+  Expect(Hvc(HF_GUEST_MEM_UNSHARE, page).x[0] == kInvalid, "not shared");
+  g_page.words[0] = 41;
+  Expect(Hvc(HF_GUEST_MEM_SHARE, page).x[0] == 0, "share");
+  Expect(Hvc(HF_GUEST_MEM_SHARE, page).x[0] == kInvalid, "share twice");
+  Expect(Do(SuiteStep::kShared, page, 41) == 0, "the host uses the page");
+  Expect(g_page.words[0] == 42, "and the guest sees what it wrote");
+  Expect(Hvc(HF_GUEST_MEM_UNSHARE, page).x[0] == 0, "unshare");
+  Expect(Do(SuiteStep::kUnshared, page) == 0, "the host is out of it");
+}
+
+void Devices() {
+  Expect(Hvc(HF_GUEST_MMIO_MAP, kDevice, 1).x[0] == 0, "a device");
+  auto* const device = reinterpret_cast<volatile uint32_t*>(kDevice);
+  Expect(device[2] == 0x5a5a'0008, "a load from a device");
+  device[3] = 0x1234'5678;
+  Expect(device[3] == 0x1234'5678, "a store to a device, read back");
+  auto* const bytes = reinterpret_cast<volatile int8_t*>(kDevice);
+  Expect(bytes[17] == -0x6f, "a signed byte");  // 0x91
+}
+
+void Interrupts() {
+  payload::OpenInterrupts();
+  Expect(TakeInterrupt() == kNoInterrupt, "no interrupt yet");
+  Do(SuiteStep::kInject, 40, 287);
+  const uint32_t first = TakeInterrupt();
+  EndInterrupt(first);
+  const uint32_t second = TakeInterrupt();
+  EndInterrupt(second);
+  Expect((first == 40 && second == 287) || (first == 287 && second == 40),
+         "both interrupts arrive");
+  Expect(TakeInterrupt() == kNoInterrupt, "once");
+}
+
+uint64_t Now() {
+  uint64_t now;
+  asm volatile("isb\n mrs %0, cntvct_el0" : "=r"(now));
+  return now;
+}
+void SetTimer(uint64_t when) {
+  asm volatile("msr cntv_cval_el0, %0" : : "r"(when));
+  asm volatile("msr cntv_ctl_el0, %0\n isb" : : "r"(uint64_t{1}));
+}
+void TimerIs(bool waits) {
+  uint64_t frequency;
+  asm volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
+  for (unsigned round = 0; round < 3; ++round) {
+    const uint64_t when = Now() + frequency / 200;
+    SetTimer(when);
+    if (waits) {
+      asm volatile("wfi");
+    } else {
+      uint64_t pending;
+      do {
+        asm volatile("mrs %0, S3_0_C12_C12_2" : "=r"(pending));  // HPPIR1
+      } while (pending == kNoInterrupt);
+    }
+    const uint32_t intid = TakeInterrupt();
+    Expect(intid == kTimer, "the timer's interrupt arrives");
+    Expect(Now() >= when, "not too early");
+    uint64_t control;
+    asm volatile("mrs %0, cntv_ctl_el0" : "=r"(control));
+    Expect(control == 5, "the timer's own registers say so");
+    asm volatile("msr cntv_ctl_el0, xzr\n isb");
+    EndInterrupt(intid);
+    Expect(TakeInterrupt() == kNoInterrupt, "it is a level that has gone");
+  }
+}
+
+void Secondary(unsigned vcpu) {
+  uint64_t mpidr;
+  asm volatile("mrs %0, mpidr_el1" : "=r"(mpidr));
+  g_secondary_ran = vcpu == 1 && mpidr == 0x8000'0001 ? 1 : 2;
+  asm volatile("dsb sy");
+}
+
+void Cores() {
+  OnSecondary(Secondary);
+  Expect(Hvc(kPsciAffinityInfo, 1).x[0] == 1, "vCPU 1 is off");
+  Expect(
+      Hvc(kPsciCpuOn, 7, SecondaryEntry(), 1).x[0] == static_cast<uint64_t>(-2),
+      "there is no vCPU 7");
+  Expect(
+      Hvc(kPsciCpuOn, 0, SecondaryEntry(), 1).x[0] == static_cast<uint64_t>(-4),
+      "vCPU 0 is on");
+  Expect(Hvc(kPsciCpuOn, 1, SecondaryEntry(), 1).x[0] == 0,
+         "it turns vCPU 1 on");
+  while (g_secondary_ran == 0) asm volatile("yield");
+  Expect(g_secondary_ran == 1, "which runs where it was told to");
+  while (Hvc(kPsciAffinityInfo, 1).x[0] != 1) asm volatile("yield");
+}
+
+void Poison() {
+  g_poison.words[3] = 0x5ec2e7;
+  const uint64_t page = Address(g_poison);
+  Expect(Hvc(HF_GUEST_POISON_ABORTS, 1).x[0] == 0, "aborts at poison");
+  Expect(Do(SuiteStep::kForceReclaim, page) == 0, "the host takes the page");
+  uint64_t value = 0;
+  const Fault read = TryRead64(page + 24, &value);
+  Expect(read && read.exception_class() == 0x25 && read.status() == 0x10 &&
+             read.far == page + 24,
+         "a load from poison aborts");
+  const Fault write = TryWrite64(page + 24, 1);
+  Expect(write && (write.esr & 1u << 6) != 0, "and so does a store");
+  Expect(Hvc(HF_GUEST_POISON_ABORTS, 0).x[0] == 0, "no more");
+}
+
+void WriteProtected() {
+  g_other.words[0] = 1;
+  Do(SuiteStep::kWriteProtect, Address(g_other));
+  Expect(g_other.words[0] == 1, "the page can be read");
+  g_other.words[0] = 2;  // the host gives the right back
+  Expect(g_other.words[0] == 2, "and written again");
+}
+
+}  // namespace
+
+int GuestMain() {
+  Registers();
+  Identity();
+  Devices();
+  Interrupts();
+  TimerIs(/*waits=*/true);
+  TimerIs(/*waits=*/false);
+  Cores();
+  const bool is_protected = Hvc(HF_GUEST_FEATURES).x[0] == 0x7d;
+  if (!is_protected) {
+    WriteProtected();
+    return 0;
+  }
+  Calls();
+  Poison();
+  Print("guest: all is well so far\n");
+  Do(SuiteStep::kTouchPoison, Address(g_poison), AllExpectationsMet() ? 0 : 1);
+  g_poison.words[0] = 1;
+  Print("FAIL the guest went on behind poison\n");
+  return 1;
+}
 
 }  // namespace holdfast::guest

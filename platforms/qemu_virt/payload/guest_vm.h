@@ -167,8 +167,13 @@ class GuestVm {
 
   bool EverydayCall(volatile hf_run_page& page) {
     switch (page.x[0]) {
-      case HF_GUEST_MEM_SHARE:  // of one that is not protected: it has no need
+      // Of one that is not protected: it has no need.
+      case HF_GUEST_MEM_SHARE:
+      case HF_GUEST_MMIO_MAP:
         page.result[0] = 0;
+        break;
+      case HF_GUEST_FEATURES:
+        page.result[0] = ~uint64_t{0};
         break;
       case HF_GUEST_MEMINFO:
         page.result[0] = kPageSize;

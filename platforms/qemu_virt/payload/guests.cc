@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs guests and tries all that a host can do to them. `only=N` of the boot
-// arguments runs one part.
+// Runs guests: a small one, and one that tries all a guest can do
+// (guest/suite.cc), protected and not. The host's part of each step is here.
+#include "platforms/qemu_virt/guest/suite_steps.h"
+#include "platforms/qemu_virt/payload/gic.h"
 #include "platforms/qemu_virt/payload/guest_vm.h"
+#include "platforms/qemu_virt/payload/registers.h"
 
 extern "C" const unsigned char guest_hello[];
 extern "C" const unsigned long guest_hello_size;
@@ -11,6 +14,11 @@ extern "C" const unsigned long guest_suite_size;
 
 namespace holdfast::payload {
 namespace {
+
+using guest::kGuestPattern;
+using guest::kHostPattern;
+using guest::kPatternMask;
+using guest::SuiteStep;
 
 // Whoever it is says hello, and ends well.
 void Hello(bool is_protected) {
@@ -21,21 +29,228 @@ void Hello(bool is_protected) {
   Expect(vm.run_page(0).x[1] == 0, "with status 0");
   vm.Put();
   uint64_t value;
-  Expect(
-      is_protected == static_cast<bool>(TryRead64(
-                          vm.FrameOf(GuestVm::kFirstGfn) * kPageSize, &value)),
-      "the guest's memory is out of reach if it is protected");
+  const uint64_t first = vm.FrameOf(GuestVm::kFirstGfn) * kPageSize;
+  Expect(is_protected == static_cast<bool>(TryRead64(first, &value)),
+         "the guest's memory is out of reach if it is protected");
   vm.End();
-  Expect(!TryRead64(vm.FrameOf(GuestVm::kFirstGfn) * kPageSize, &value),
-         "and the host's again at the end");
+  Expect(!TryRead64(first, &value), "and the host's again at the end");
+  Expect(value == 0 || !is_protected, "with nothing in it");
   Print("host: hello done\n");
 }
+
+// The timer's physical interrupt reaches this CPU (IHI 0069, 12.9 and 12.11),
+// as an operating system would have it.
+void EnableTimerInterrupt() {
+  constexpr uint64_t kDistributor = 0x0800'0000, kRedistributor = 0x080a'0000,
+                     kStride = 0x2'0000, kSgiFrame = 0x1'0000;
+  const auto write = [](uint64_t address, uint32_t value) {
+    *reinterpret_cast<volatile uint32_t*>(address) = value;
+  };
+  write(kDistributor, 1u << 4 | 1u << 1);  // ARE_NS, EnableGrp1A
+  const uint64_t mine = kRedistributor + CpuIndex() * kStride;
+  write(mine + 0x14, 0);  // WAKER
+  write(mine + kSgiFrame + 0x80, ~0u);
+  write(mine + kSgiFrame + 0x100, 1u << 27);
+  OpenInterrupts();
+}
+
+class Suite {
+ public:
+  explicit Suite(bool is_protected)
+      : vm_({guest_suite, guest_suite_size}, 2, is_protected) {}
+
+  void Run() {
+    RunOnCpus(2, [&](unsigned cpu) {
+      if (cpu == 0) {
+        RunFirst();
+        done_.store(true);
+      } else {
+        RunSecond();
+      }
+    });
+    vm_.End();
+  }
+
+ private:
+  void RunFirst() {
+    EnableTimerInterrupt();
+    OpenFp();
+    vm_.Load(0);
+    while (Turn()) {
+    }
+    vm_.Put();
+  }
+  // vCPU 1, once it is on, until it is off.
+  void RunSecond() {
+    while (!second_.load() && !done_.load()) asm volatile("yield");
+    if (done_.load()) return;
+    vm_.Load(1);
+    const uint64_t exit = vm_.Run(1);
+    Expect(exit == HF_EXIT_OFF, "vCPU 1 turns itself off");
+    vm_.Put();
+  }
+
+  // One turn of vCPU 0; false: it was the last.
+  bool Turn() {
+    WriteFreeRegisters(kHostPattern);
+    Registers after;
+    CallWithAllRegisters(kHostPattern, &after, HF_VCPU_RUN, 0, 0, 0);
+    CheckRegisters(after, ReadFreeRegisters());
+    const uint64_t exit = after.x[1];
+    volatile hf_run_page& page = vm_.run_page(0);
+    Expect(after.x[0] == 0 && exit == page.exit, "the result is the page's");
+    if (vm_.Everyday(0, exit)) {
+      if (exit == HF_EXIT_INTERRUPT) ++interrupts_;
+      return true;
+    }
+    switch (exit) {
+      case HF_EXIT_CPU_ON:
+        Expect(page.value == 1, "it turns vCPU 1 on");
+        second_.store(true);
+        return true;
+      case HF_EXIT_WAIT:
+        Wait(page.value);
+        return true;
+      case HF_EXIT_MMIO:
+        Device(page);
+        return true;
+      case HF_EXIT_FAULT:
+        return Fault(page);
+      case HF_EXIT_CALL:
+        if (page.x[0] == guest::kCallStep) {
+          Step(page);
+          return true;
+        }
+        Expect(page.x[0] == guest::kCallDone, "nothing else is asked for");
+        Expect(page.x[1] == 0, "the guest is content");
+        Expect(!vm_.is_protected(), "a protected one ends at poison");
+        return false;
+      default:
+        Print("host: unexpected exit ", exit, "\n");
+        Expect(false, "an exit");
+        return false;
+    }
+  }
+
+  // Nothing of the guest's is in any register, and all of the host's is.
+  void CheckRegisters(const Registers& after, const FreeRegisters& free) {
+    bool same = true, foreign = false;
+    for (unsigned i = 4; i < 29; ++i) same &= after.x[i] == kHostPattern + i;
+    for (unsigned i = 0; i < 32; ++i) {
+      same &= after.q[i][0] == kHostPattern + 64 + i &&
+              after.q[i][1] == kHostPattern + 64 + i;
+    }
+    for (unsigned i = 0; i < kFreeRegisters; ++i)
+      same &= free.value[i] == kHostPattern + 0x100 + i;
+    for (const uint64_t x : after.x)
+      foreign |= (x & kPatternMask) == kGuestPattern;
+    Expect(same, "the host's registers outlive the guest");
+    Expect(!foreign, "the host sees nothing of the guest's registers");
+  }
+
+  // Until the guest's timer is due.
+  static void Wait(uint64_t deadline) {
+    uint64_t now;
+    do {
+      asm volatile("yield\n isb\n mrs %0, cntpct_el0" : "=r"(now));
+    } while (now < deadline);
+  }
+
+  void Device(volatile hf_run_page& page) {
+    const uint64_t offset = page.ipa - guest::kDevice;
+    const uint64_t bytes = HF_ACCESS_BYTES(page.syndrome);
+    page.answered = 1;
+    if (page.syndrome & HF_ACCESS_WRITE) {
+      Expect(offset == 12 && bytes == 4 && page.value == 0x1234'5678,
+             "the host learns what was stored");
+      stored_ = page.value;
+    } else if (offset == 12) {
+      page.mmio_value = stored_;
+    } else {
+      // More than was asked for: EL2 cuts it.
+      page.mmio_value = 0xffff'ffff'5a5a'0000 + offset * (bytes == 1 ? 0 : 1) +
+                        (bytes == 1 ? 0x91 : 0);
+    }
+  }
+
+  bool Fault(volatile hf_run_page& page) {
+    if (vm_.is_protected()) {
+      Expect(poison_ != 0 && page.ipa == poison_, "it stops at poison");
+      Expect(Hvc(HF_VCPU_IN_POISON_FAULT).x[1] == 1, "the host is told so");
+      // It makes no progress there.
+      for (unsigned i = 0; i < 3; ++i) {
+        Expect(vm_.RunOnce() == HF_EXIT_FAULT && page.ipa == poison_,
+               "and stops there again");
+      }
+      return false;
+    }
+    Expect(read_only_ != 0 && page.ipa == read_only_ &&
+               page.syndrome == (HF_ACCESS_WRITE | HF_ACCESS_PERMISSION),
+           "a store to a page that may be read only");
+    Expect(Hvc(HF_HOST_RELAX_PERMS_GUEST, {read_only_ / kPageSize, HF_PROT_W})
+                   .x[1] == 0,
+           "the host lets it");
+    read_only_ = 0;
+    return true;
+  }
+
+  void Step(volatile hf_run_page& page) {
+    const uint64_t a = page.x[2], b = page.x[3];
+    const uint64_t gfn = a / kPageSize;
+    uint64_t result = 0, value = 0;
+    switch (static_cast<SuiteStep>(page.x[1])) {
+      case SuiteStep::kRegisters:
+        break;  // looked at after every turn
+      case SuiteStep::kShared:
+        result = TryRead64(vm_.FrameOf(gfn) * kPageSize, &value) ||
+                 value != b || TryWrite64(vm_.FrameOf(gfn) * kPageSize, b + 1);
+        break;
+      case SuiteStep::kUnshared:
+        result = !TryRead64(vm_.FrameOf(gfn) * kPageSize, &value);
+        break;
+      case SuiteStep::kInject:
+        page.interrupts = 2;
+        page.intid[0] = static_cast<uint32_t>(a);
+        page.intid[1] = static_cast<uint32_t>(b);
+        break;
+      case SuiteStep::kForceReclaim:
+        result = Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {vm_.FrameOf(gfn)}).x[1];
+        // The page reads zero, whatever the guest had there.
+        for (uint64_t i = 0; i < kPageSize; i += 8) {
+          if (TryRead64(vm_.FrameOf(gfn) * kPageSize + i, &value) || value != 0)
+            result = 1;
+        }
+        break;
+      case SuiteStep::kWriteProtect:
+        read_only_ = a;
+        result = Hvc(HF_HOST_WRPROTECT_GUEST, {vm_.handle(), gfn, 1}).x[1];
+        Hvc(HF_TLB_FLUSH_VMID, {vm_.handle()});
+        break;
+      case SuiteStep::kTouchPoison:
+        poison_ = a;
+        Expect(b == 0, "the guest is content");
+        break;
+    }
+    page.result[0] = result;
+    for (unsigned i = 1; i < 4; ++i) page.result[i] = 0;
+    page.answered = 1;
+  }
+
+  GuestVm vm_;
+  std::atomic<bool> second_{false}, done_{false};
+  uint64_t stored_ = 0, poison_ = 0, read_only_ = 0;
+  unsigned interrupts_ = 0;
+};
 
 }  // namespace
 
 int PayloadMain() {
   Hello(true);
   Hello(false);
+  Suite(true).Run();
+  Print("host: the protected guest did all of it\n");
+  Suite(false).Run();
+  Print("host: the other guest did all of it\n");
   if (AllExpectationsMet()) Print("host: guests done\n");
   return 0;
 }

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All that EL1 has in registers, with patterns in it: for tests of who sees whose.
+#ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_REGISTERS_H_
+#define HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_REGISTERS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "platforms/qemu_virt/payload/registers_layout.h"
+
+namespace holdfast::payload {
+
+struct Registers {
+  uint64_t x[31];
+  uint64_t unused;
+  alignas(16) uint64_t q[32][2];
+};
+static_assert(sizeof(Registers) == HF_REGISTERS_SIZE);
+static_assert(offsetof(Registers, q) == HF_REGISTERS_Q);
+
+// registers.S.
+extern "C" void CallWithAllRegisters(uint64_t pattern, Registers* after,
+                                     uint64_t x0, uint64_t x1, uint64_t x2,
+                                     uint64_t x3);
+
+// FP and SIMD at EL1 from now on (CPACR_EL1.FPEN).
+inline void OpenFp() {
+  asm volatile("msr cpacr_el1, %0\n isb" : : "r"(uint64_t{3} << 20));
+}
+
+// System registers that hold any number, without a meaning as long as nothing is
+// going on.
+// clang-format off
+#define HOLDFAST_FREE_REGISTERS(X)                                           \
+  X(tpidr_el0) X(tpidrro_el0) X(contextidr_el1) X(far_el1) X(sp_el0)         \
+  X(elr_el1) X(cntv_cval_el0) X(par_el1)
+// clang-format on
+inline constexpr unsigned kFreeRegisters = 8;
+
+struct FreeRegisters {
+  uint64_t value[kFreeRegisters];
+};
+inline void WriteFreeRegisters(uint64_t pattern) {
+  uint64_t value = pattern + 0x100;
+#define HOLDFAST_X(name) asm volatile("msr " #name ", %0" : : "r"(value++));
+  HOLDFAST_FREE_REGISTERS(HOLDFAST_X)
+#undef HOLDFAST_X
+  asm volatile("isb");
+}
+inline FreeRegisters ReadFreeRegisters() {
+  FreeRegisters all;
+  unsigned i = 0;
+#define HOLDFAST_X(name) asm volatile("mrs %0, " #name : "=r"(all.value[i++]));
+  HOLDFAST_FREE_REGISTERS(HOLDFAST_X)
+#undef HOLDFAST_X
+  return all;
+}
+
+}  // namespace holdfast::payload
+
+#endif  // HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_REGISTERS_H_
