@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The demonstration: tells the story of tests/story/ on this machine.
+// The demonstration: tells the story of tests/story/ on this machine, and then
+// lets a guest speak.
 #include "platforms/qemu_virt/payload/qemu_host.h"
+#include "platforms/qemu_virt/payload/witness.h"
 #include "tests/story/story.h"
 
 namespace holdfast::payload {
@@ -12,7 +14,9 @@ int PayloadMain() {
     return 1;
   }
   QemuHost host;
-  return story::Tell(host, {}) == 0 ? 0 : 1;
+  const bool held = story::Tell(host, {}) == 0;
+  HearTheWitness();
+  return held ? 0 : 1;
 }
 
 }  // namespace holdfast::payload

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// As much of a GICv3's CPU interface as tests need that poll (Arm IHI 0069, 12.2).
-// A guest finds its virtual one by the same registers.
+// As much of a GICv3's CPU interface as tests need that poll (Arm IHI
+// 0069, 12.2). A guest finds its virtual one by the same registers.
 #ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_GIC_H_
 #define HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_GIC_H_
 

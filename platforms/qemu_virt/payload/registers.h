@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All that EL1 has in registers, with patterns in it: for tests of who sees whose.
+// All that EL1 has in registers, with patterns in it: for tests of who sees
+// whose.
 #ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_REGISTERS_H_
 #define HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_REGISTERS_H_
 
@@ -29,8 +30,8 @@ inline void OpenFp() {
   asm volatile("msr cpacr_el1, %0\n isb" : : "r"(uint64_t{3} << 20));
 }
 
-// System registers that hold any number, without a meaning as long as nothing is
-// going on.
+// System registers that hold any number, without a meaning as long as nothing
+// is going on.
 // clang-format off
 #define HOLDFAST_FREE_REGISTERS(X)                                           \
   X(tpidr_el0) X(tpidrro_el0) X(contextidr_el1) X(far_el1) X(sp_el0)         \
