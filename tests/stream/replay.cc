@@ -77,9 +77,12 @@ void Replay::Feed(const Event& event) {
       break;
     case EventType::kCallExit:
     case EventType::kHostAbort:
-    case EventType::kGuestAbort:
     case EventType::kSmc:
       Close(event);
+      break;
+    case EventType::kGuestAbort:
+      // Within vcpu_run it is not the end.
+      if (!entry.call.has_value()) Close(event);
       break;
     case EventType::kVcpu:
       entry.put = !entry.call.has_value();
@@ -141,7 +144,8 @@ void Replay::Report(const Event& event, const std::string& what) {
 
 void Replay::CheckCall(const Entry& entry, const Event& exit) {
   const Event& call = *entry.call;
-  if (call.a == HF_VCPU_IN_POISON_FAULT) {
+  // What a guest did meanwhile, and where it stopped, is not in the stream.
+  if (call.a == HF_VCPU_IN_POISON_FAULT || call.a == HF_VCPU_RUN) {
     ++skipped_;
     return;
   }
