@@ -6,7 +6,8 @@
 
 namespace holdfast::guest {
 
-// Steps of the witness (kCallStep): the host tries to read its page, and takes it.
+// Steps of the witness (kCallStep): the host tries to read its page, and takes
+// it.
 inline constexpr uint64_t kLookAtSecret = 1, kTakeSecret = 2;
 inline constexpr uint64_t kSecret = 0x5ec2e7'c0ffee'0001;
 

@@ -11,16 +11,16 @@ extern "C" const unsigned long guest_witness_size;
 namespace holdfast::payload {
 namespace {
 
-// The host tries to read the secret, in memory and in the registers that the guest
-// left.
+// The host tries to read the secret, in memory and in the registers that the
+// guest left.
 void Look(uint64_t address, const Registers& after) {
   uint64_t value = 0;
   const bool read = !TryRead64(address, &value);
   bool seen = false;
   for (const uint64_t x : after.x) seen |= x == guest::kSecret;
-  Print("    host:  I read that page: ",
-        read ? "it went through" : "an abort", ". In my registers: ",
-        seen ? "the secret" : "nothing of the guest's", ".\n");
+  Print("    host:  I read that page: ", read ? "it went through" : "an abort",
+        ". In my registers: ", seen ? "the secret" : "nothing of the guest's",
+        ".\n");
   Expect(!read && !seen, "the guest's secret stays with it");
 }
 
@@ -38,7 +38,8 @@ void Take(uint64_t address) {
 
 void HearTheWitness() {
   Print(
-      "\nA witness: this protected guest runs, and speaks through a page that it "
+      "\nA witness: this protected guest runs, and speaks through a page that "
+      "it "
       "shares.\n");
   GuestVm vm({guest_witness, guest_witness_size}, 1, /*is_protected=*/true);
   vm.Load(0);
@@ -53,8 +54,7 @@ void HearTheWitness() {
       Expect(vm.IsDone(0, exit) && page.x[1] == 0, "the witness is content");
       break;
     }
-    const uint64_t address =
-        vm.FrameOf(page.x[2] / kPageSize) * kPageSize;
+    const uint64_t address = vm.FrameOf(page.x[2] / kPageSize) * kPageSize;
     if (page.x[1] == guest::kLookAtSecret) {
       Look(address, after);
     } else {

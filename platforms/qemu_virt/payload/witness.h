@@ -4,9 +4,9 @@
 
 namespace holdfast::payload {
 
-// The part of the demonstration in which a protected guest runs, and tells what it
-// sees before and after its page is taken. What is not as it should be, it says
-// (Expect).
+// The part of the demonstration in which a protected guest runs, and tells what
+// it sees before and after its page is taken. What is not as it should be, it
+// says (Expect).
 void HearTheWitness();
 
 }  // namespace holdfast::payload
