@@ -50,10 +50,10 @@ void MapTestRam(Board& board, uint64_t start, uint64_t size) {
         return name.find(std::string_view(g_only)) != std::string_view::npos;
       },
       [](std::string_view text) { UartWrite(text.data(), text.size()); });
-  Print("el2 tests: ", results.passed, " passed, ", results.failed,
-        " failed, ", results.skipped, " skipped; host only: ",
-        results.host_only_tests, " tests and ",
-        results.host_only_expectations, " expectations of a panic\n");
+  Print("el2 tests: ", results.passed, " passed, ", results.failed, " failed, ",
+        results.skipped, " skipped; host only: ", results.host_only_tests,
+        " tests and ", results.host_only_expectations,
+        " expectations of a panic\n");
   ExitQemu(results.failed == 0 && results.passed != 0 ? 0 : 1);
 }
 
@@ -75,8 +75,7 @@ void MapTestRam(Board& board, uint64_t start, uint64_t size) {
 
 void BeforeHost(Board& board) {
   const auto start = reinterpret_cast<uint64_t>(__tests_ram_start);
-  const uint64_t half =
-      (reinterpret_cast<uint64_t>(__text_start) - start) / 2;
+  const uint64_t half = (reinterpret_cast<uint64_t>(__text_start) - start) / 2;
   MapTestRam(board, start, 2 * half);
   testing_el2::SetTestRam(start, half);
   testing_el2::InitHeap(start + half, half - kStack);

@@ -53,6 +53,7 @@ std::string Quoted(std::string_view text) {
   return quoted + "\"";
 }
 
+// NOLINTNEXTLINE(misc-unconventional-assign-operator)
 void Report::operator=(const Message& message) const {
   if (severity_ == Severity::kSkip) {
     g_running.skipped = true;
@@ -113,8 +114,7 @@ Results RunTests(bool (*wanted)(std::string_view name),
     internal::Traces().clear();
     RunUntilLeft(
         [](const void* argument) {
-          const auto& test =
-              *static_cast<const internal::TestCase*>(argument);
+          const auto& test = *static_cast<const internal::TestCase*>(argument);
           Test* const object = test.make(test.parameter);
           object->Run();
           delete object;

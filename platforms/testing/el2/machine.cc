@@ -98,9 +98,8 @@ class InContext {
   explicit InContext(const Stage2Context& context)
       : vttbr_(aarch64::VttbrEl2::Read()), vtcr_(aarch64::VtcrEl2::Read()) {
     HOLDFAST_CHECK(!aarch64::This().stage2_entered);
-    HOLDFAST_CHECK(
-        (aarch64::SctlrEl1::Read() & aarch64::SctlrEl1::kM) == 0 &&
-        (aarch64::HcrEl2::Read() & aarch64::HcrEl2::kVm) != 0);
+    HOLDFAST_CHECK((aarch64::SctlrEl1::Read() & aarch64::SctlrEl1::kM) == 0 &&
+                   (aarch64::HcrEl2::Read() & aarch64::HcrEl2::kVm) != 0);
     // The test may have written a table by other ways than EL2's.
     aarch64::DsbIsh();
     aarch64::VttbrEl2::Write(context.vttbr());
@@ -210,8 +209,8 @@ Access<uint32_t> Machine::Fetch(unsigned cpu, const Stage2Context* context,
     const InContext in(*who);
     const uint64_t mdcr = MdcrEl2::Read();
     MdcrEl2::Write(mdcr | kTde);
-    esr = FetchAt(ipa.value(),
-                  Spsr::kDaif | (privileged ? Spsr::kModeEl1h : 0));
+    esr =
+        FetchAt(ipa.value(), Spsr::kDaif | (privileged ? Spsr::kModeEl1h : 0));
     MdcrEl2::Write(mdcr);
     aarch64::Isb();
   }

@@ -2,13 +2,14 @@
 //
 // What libstdc++'s headers ask of a C++ library, for tests at EL2: memory, and
 // an end for what would be an exception. One CPU only.
+#include "runtime.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <new>
 
 #include "base/check.h"
-#include "runtime.h"
 
 namespace holdfast::testing_el2 {
 namespace {

@@ -3,18 +3,20 @@
 // The machine that tests stand on, at EL2: the interface of the simulated one
 // (platforms/sim/machine.h) over the real one that runs the test. RAM is the
 // board's, at the addresses that the test asks for. An access as host or guest
-// is translated by the hardware's walker under that VTTBR_EL2 (AT S12E1R and W),
-// and a fetch is made at EL1 or EL0: so that it is not us who judge our tables.
+// is translated by the hardware's walker under that VTTBR_EL2 (AT S12E1R and
+// W), and a fetch is made at EL1 or EL0: so that it is not us who judge our
+// tables.
 //
-// What there is not: a model. There are no violations, no stale entries but those
-// of the hardware, and one CPU. CPUs take turns: OnCpu changes which one EL2
-// takes itself for, RunParallel runs one function after the other. Scheduling
-// points come where the event stream has something.
+// What there is not: a model. There are no violations, no stale entries but
+// those of the hardware, and one CPU. CPUs take turns: OnCpu changes which one
+// EL2 takes itself for, RunParallel runs one function after the other.
+// Scheduling points come where the event stream has something.
 //
-// One machine at a time. A test that wants what is not here ends there and counts
-// as skipped: RAM where the board has none for tests, tables of a granule or an
-// input size that the CPU does not walk, the instructions (events()) that only a
-// newer CPU would be given. config() says what the CPU has of what was asked for.
+// One machine at a time. A test that wants what is not here ends there and
+// counts as skipped: RAM where the board has none for tests, tables of a
+// granule or an input size that the CPU does not walk, the instructions
+// (events()) that only a newer CPU would be given. config() says what the CPU
+// has of what was asked for.
 #ifndef HOLDFAST_PLATFORMS_TESTING_EL2_TEST_MACHINE_H_
 #define HOLDFAST_PLATFORMS_TESTING_EL2_TEST_MACHINE_H_
 

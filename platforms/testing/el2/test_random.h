@@ -40,8 +40,7 @@ T Uniform(BitGen& random) {
 }
 template <class T = void, class A, class B>
 auto Uniform(BitGen& random, A low, B high) {
-  using R =
-      std::conditional_t<std::is_void_v<T>, std::common_type_t<A, B>, T>;
+  using R = std::conditional_t<std::is_void_v<T>, std::common_type_t<A, B>, T>;
   const R first = static_cast<R>(low), end = static_cast<R>(high);
   HOLDFAST_CHECK(first < end);
   return static_cast<R>(
@@ -52,9 +51,9 @@ auto Uniform(BitGen& random, A low, B high) {
 
 // A probability is a double, and the code at EL2 has no floating-point
 // registers: so it must be folded before there is code.
-#define HOLDFAST_PER_MILLE(probability)                             \
-  (std::integral_constant<unsigned, static_cast<unsigned>(          \
-                                        (probability) * 1000)>::value)
+#define HOLDFAST_PER_MILLE(probability) \
+  (std::integral_constant<unsigned,     \
+                          static_cast<unsigned>((probability) * 1000)>::value)
 #define Bernoulli(random, probability) \
   Uniform<uint64_t>(random, 0, 1000) < HOLDFAST_PER_MILLE(probability)
 

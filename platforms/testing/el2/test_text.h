@@ -22,10 +22,11 @@ std::string NumberText(T value, unsigned base = 10) {
     return NumberText(static_cast<std::underlying_type_t<T>>(value), base);
   } else {
     const bool negative = base == 10 && value < 0;
-    const auto bits = static_cast<uint64_t>(static_cast<
-        std::conditional_t<std::is_same_v<T, bool>, unsigned,
-                           std::make_unsigned_t<std::conditional_t<
-                               std::is_same_v<T, bool>, int, T>>>>(value));
+    const auto bits = static_cast<uint64_t>(
+        static_cast<std::conditional_t<std::is_same_v<T, bool>, unsigned,
+                                       std::make_unsigned_t<std::conditional_t<
+                                           std::is_same_v<T, bool>, int, T>>>>(
+            value));
     return NumberText(negative ? 0 - static_cast<uint64_t>(value) : bits,
                       negative, base);
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GoogleTest's words, as far as the tests that also run at EL2 use them, without
-// exceptions, RTTI, files or processes. Tests register themselves before main
-// (the image's runner calls the constructors); one failed expectation prints
-// file, line and both values.
+// GoogleTest's words, as far as the tests that also run at EL2 use them,
+// without exceptions, RTTI, files or processes. Tests register themselves
+// before main (the image's runner calls the constructors); one failed
+// expectation prints file, line and both values.
 //
 // What there is not: death tests. EXPECT_DEATH does not evaluate its statement;
 // it is counted as the host's. A test that has nothing else to say is too.
@@ -89,8 +89,7 @@ std::string Print(const T& value) {
   } else if constexpr (requires { value.value(); }) {
     return Print(value.value());
   } else {
-    std::string text =
-        holdfast::testing_el2::NumberText(sizeof(T)) + " bytes:";
+    std::string text = holdfast::testing_el2::NumberText(sizeof(T)) + " bytes:";
     const auto* bytes = reinterpret_cast<const unsigned char*>(&value);
     for (size_t i = 0; i < sizeof(T) && i < 32; ++i) {
       text += bytes[i] < 16 ? " 0" : " ";
@@ -291,8 +290,9 @@ struct Parameterized {
     for (const auto& value : values) {
       const auto* parameter = new P(value);
       const Instance instance = {
-          suite, std::string(prefix) + "/" +
-                     name(TestParamInfo<P>{*parameter, index++}),
+          suite,
+          std::string(prefix) + "/" +
+              name(TestParamInfo<P>{*parameter, index++}),
           parameter};
       for (const Body& body : Bodies()) Add(body, instance);
       Instances().push_back(instance);
@@ -311,12 +311,13 @@ Test* MakeWith(const void* parameter) {
 
 enum class Severity : uint8_t { kOk, kExpect, kAssert, kSkip };
 
-// Prints a failure, or notes that the test is skipped; ends the message that was
-// streamed into the expectation.
+// Prints a failure, or notes that the test is skipped; ends the message that
+// was streamed into the expectation.
 class Report {
  public:
   Report(Severity severity, const char* file, int line, std::string what)
       : severity_(severity), file_(file), line_(line), what_(std::move(what)) {}
+  // NOLINTNEXTLINE(misc-unconventional-assign-operator)
   void operator=(const Message& message) const;
 
  private:
@@ -339,8 +340,8 @@ struct Outcome {
 template <class A, class B>
 Outcome Differs(const char* a_text, const char* b_text, const char* relation,
                 const A& a, const B& b) {
-  std::string what = std::string("Expected: ") + a_text + " " + relation +
-                     " " + b_text + "\n  " + a_text + "\n    is " + Print(a);
+  std::string what = std::string("Expected: ") + a_text + " " + relation + " " +
+                     b_text + "\n  " + a_text + "\n    is " + Print(a);
   what += std::string("\n  ") + b_text + "\n    is " + Print(b);
   return {false, std::move(what)};
 }
@@ -348,13 +349,13 @@ Outcome Differs(const char* a_text, const char* b_text, const char* relation,
 // Comparisons of integers of both signs are the test's business.
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wsign-compare"
-#define HOLDFAST_COMPARISON(name, operation)                               \
-  template <class A, class B>                                              \
+#define HOLDFAST_COMPARISON(name, operation)                                \
+  template <class A, class B>                                               \
   Outcome Compare##name(const char* a_text, const char* b_text, const A& a, \
-                        const B& b) {                                      \
-    CountExpectation();                                                    \
-    if (a operation b) return {};                                          \
-    return Differs(a_text, b_text, #operation, a, b);                      \
+                        const B& b) {                                       \
+    CountExpectation();                                                     \
+    if (a operation b) return {};                                           \
+    return Differs(a_text, b_text, #operation, a, b);                       \
   }
 HOLDFAST_COMPARISON(Eq, ==)
 HOLDFAST_COMPARISON(Ne, !=)
@@ -365,8 +366,8 @@ HOLDFAST_COMPARISON(Ge, >=)
 #undef HOLDFAST_COMPARISON
 #pragma clang diagnostic pop
 
-inline Outcome CompareStr(const char* a_text, const char* b_text,
-                          const char* a, const char* b) {
+inline Outcome CompareStr(const char* a_text, const char* b_text, const char* a,
+                          const char* b) {
   CountExpectation();
   if (std::string_view(a) == b) return {};
   return Differs(a_text, b_text, "==", a, b);
@@ -409,13 +410,9 @@ template <class First, class... Rest>
 std::vector<First> Values(const First& first, const Rest&... rest) {
   return {first, static_cast<First>(rest)...};
 }
-template <class Range>
-const Range& ValuesIn(const Range& range) {
-  return range;
-}
 
-// Ends the test that runs, from any depth and without destructors: what it needs
-// is not here.
+// Ends the test that runs, from any depth and without destructors: what it
+// needs is not here.
 [[noreturn]] void LeaveTest(const char* why);
 
 // ---- For the runner ---------------------------------------------------------
@@ -439,17 +436,17 @@ Results RunTests(bool (*wanted)(std::string_view name),
 
 #define HOLDFAST_TEST_CLASS(suite_, name_) suite_##_##name_##_Test
 
-#define HOLDFAST_TEST(suite_, name_, fixture_)                              \
-  class HOLDFAST_TEST_CLASS(suite_, name_) final : public fixture_ {        \
-    void TestBody() override;                                               \
-  };                                                                        \
-  [[maybe_unused]] static const bool suite_##_##name_##_registered =        \
-      ::testing::internal::Register(                                        \
-          {.suite = #suite_,                                                \
-           .name = #name_,                                                  \
-           .variant = {},                                                   \
-           .make = &::testing::internal::Make<HOLDFAST_TEST_CLASS(          \
-               suite_, name_)>});                                           \
+#define HOLDFAST_TEST(suite_, name_, fixture_)                               \
+  class HOLDFAST_TEST_CLASS(suite_, name_) final : public fixture_ {         \
+    void TestBody() override;                                                \
+  };                                                                         \
+  [[maybe_unused]] static const bool suite_##_##name_##_registered =         \
+      ::testing::internal::Register(                                         \
+          {.suite = #suite_,                                                 \
+           .name = #name_,                                                   \
+           .variant = {},                                                    \
+           .make = &::testing::internal::Make<HOLDFAST_TEST_CLASS(suite_,    \
+                                                                  name_)>}); \
   void HOLDFAST_TEST_CLASS(suite_, name_)::TestBody()
 
 #define TEST(suite_, name_) HOLDFAST_TEST(suite_, name_, ::testing::Test)
@@ -458,28 +455,28 @@ Results RunTests(bool (*wanted)(std::string_view name),
 #define TYPED_TEST_SUITE(fixture_, types_) \
   using fixture_##_holdfast_types = types_
 
-#define TYPED_TEST(fixture_, name_)                                         \
-  template <class T>                                                        \
-  class HOLDFAST_TEST_CLASS(fixture_, name_) final : public fixture_<T> {   \
-    using TestFixture = fixture_<T>;                                        \
-    using TypeParam = T;                                                    \
-    void TestBody() override;                                               \
-  };                                                                        \
-  [[maybe_unused]] static const bool fixture_##_##name_##_registered =      \
-      ::testing::internal::RegisterTyped<HOLDFAST_TEST_CLASS(fixture_,      \
-                                                             name_)>(       \
-          #fixture_, #name_, fixture_##_holdfast_types());                  \
-  template <class T>                                                        \
+#define TYPED_TEST(fixture_, name_)                                          \
+  template <class T>                                                         \
+  class HOLDFAST_TEST_CLASS(fixture_, name_) final : public fixture_<T> {    \
+    using TestFixture = fixture_<T>;                                         \
+    using TypeParam = T;                                                     \
+    void TestBody() override;                                                \
+  };                                                                         \
+  [[maybe_unused]] static const bool fixture_##_##name_##_registered =       \
+      ::testing::internal::RegisterTyped<HOLDFAST_TEST_CLASS(                \
+          fixture_, name_)>(#fixture_, #name_, fixture_##_holdfast_types()); \
+  template <class T>                                                         \
   void HOLDFAST_TEST_CLASS(fixture_, name_)<T>::TestBody()
 
-#define TEST_P(fixture_, name_)                                             \
-  class HOLDFAST_TEST_CLASS(fixture_, name_) final : public fixture_ {      \
-    void TestBody() override;                                               \
-  };                                                                        \
-  [[maybe_unused]] static const bool fixture_##_##name_##_registered =      \
-      ::testing::internal::Parameterized<fixture_>::AddBody(                \
-          {#name_, &::testing::internal::MakeWith<                          \
-                       fixture_, HOLDFAST_TEST_CLASS(fixture_, name_)>});   \
+#define TEST_P(fixture_, name_)                                              \
+  class HOLDFAST_TEST_CLASS(fixture_, name_) final : public fixture_ {       \
+    void TestBody() override;                                                \
+  };                                                                         \
+  [[maybe_unused]] static const bool fixture_##_##name_##_registered =       \
+      ::testing::internal::Parameterized<fixture_>::AddBody(                 \
+          {#name_,                                                           \
+           &::testing::internal::MakeWith<fixture_, HOLDFAST_TEST_CLASS(     \
+                                                        fixture_, name_)>}); \
   void HOLDFAST_TEST_CLASS(fixture_, name_)::TestBody()
 
 #define INSTANTIATE_TEST_SUITE_P(prefix_, fixture_, ...)                 \
@@ -493,23 +490,22 @@ Results RunTests(bool (*wanted)(std::string_view name),
   switch (0)           \
   case 0:              \
   default:
-#define HOLDFAST_EXPECT(outcome)                                          \
-  HOLDFAST_ALONE                                                          \
-  if (const ::testing::internal::Outcome holdfast_outcome = (outcome))    \
-    ;                                                                     \
-  else                                                                    \
-    ::testing::internal::Report(::testing::internal::Severity::kExpect,   \
-                                __FILE__, __LINE__,                       \
-                                holdfast_outcome.what) =                  \
+#define HOLDFAST_EXPECT(outcome)                                             \
+  HOLDFAST_ALONE                                                             \
+  if (const ::testing::internal::Outcome holdfast_outcome = (outcome))       \
+    ;                                                                        \
+  else                                                                       \
+    ::testing::internal::Report(::testing::internal::Severity::kExpect,      \
+                                __FILE__, __LINE__, holdfast_outcome.what) = \
         ::testing::Message()
-#define HOLDFAST_ASSERT(outcome)                                          \
-  HOLDFAST_ALONE                                                          \
-  if (const ::testing::internal::Outcome holdfast_outcome = (outcome))    \
-    ;                                                                     \
-  else                                                                    \
-    return ::testing::internal::Report(                                   \
-               ::testing::internal::Severity::kAssert, __FILE__,          \
-               __LINE__, holdfast_outcome.what) = ::testing::Message()
+#define HOLDFAST_ASSERT(outcome)                                           \
+  HOLDFAST_ALONE                                                           \
+  if (const ::testing::internal::Outcome holdfast_outcome = (outcome))     \
+    ;                                                                      \
+  else                                                                     \
+    return ::testing::internal::Report(                                    \
+               ::testing::internal::Severity::kAssert, __FILE__, __LINE__, \
+               holdfast_outcome.what) = ::testing::Message()
 
 #define HOLDFAST_COMPARE(name, a, b) \
   ::testing::internal::Compare##name(#a, #b, a, b)
@@ -528,9 +524,9 @@ Results RunTests(bool (*wanted)(std::string_view name),
 #define ASSERT_GT(a, b) HOLDFAST_ASSERT(HOLDFAST_COMPARE(Gt, a, b))
 #define ASSERT_GE(a, b) HOLDFAST_ASSERT(HOLDFAST_COMPARE(Ge, a, b))
 
-#define HOLDFAST_BOOL(condition, wanted) \
-  ::testing::internal::IsBool(           \
-      #condition, ::testing::AssertionResult(condition), wanted)
+#define HOLDFAST_BOOL(condition, wanted)  \
+  ::testing::internal::IsBool(#condition, \
+                              ::testing::AssertionResult(condition), wanted)
 #define EXPECT_TRUE(condition) HOLDFAST_EXPECT(HOLDFAST_BOOL(condition, true))
 #define EXPECT_FALSE(condition) HOLDFAST_EXPECT(HOLDFAST_BOOL(condition, false))
 #define ASSERT_TRUE(condition) HOLDFAST_ASSERT(HOLDFAST_BOOL(condition, true))
@@ -539,24 +535,23 @@ Results RunTests(bool (*wanted)(std::string_view name),
 #define ADD_FAILURE() \
   HOLDFAST_EXPECT((::testing::internal::Outcome{false, "Failed"}))
 #define FAIL() HOLDFAST_ASSERT((::testing::internal::Outcome{false, "Failed"}))
-#define GTEST_SKIP()                                                   \
-  return ::testing::internal::Report(                                  \
-             ::testing::internal::Severity::kSkip, __FILE__, __LINE__, \
-             "skipped") = ::testing::Message()
+#define GTEST_SKIP()                                                       \
+  return ::testing::internal::Report(::testing::internal::Severity::kSkip, \
+                                     __FILE__, __LINE__, "skipped") =      \
+             ::testing::Message()
 
 #define HOLDFAST_JOIN2(a, b) a##b
 #define HOLDFAST_JOIN(a, b) HOLDFAST_JOIN2(a, b)
-#define SCOPED_TRACE(message)                                          \
-  const ::testing::internal::Trace HOLDFAST_JOIN(holdfast_trace_,      \
-                                                 __LINE__)(            \
+#define SCOPED_TRACE(message)                                                \
+  const ::testing::internal::Trace HOLDFAST_JOIN(holdfast_trace_, __LINE__)( \
       __FILE__, __LINE__, ::testing::Message() << (message))
 
-#define HOLDFAST_NO_FATAL(statement)                            \
-  [&]() -> ::testing::internal::Outcome {                       \
-    const unsigned before = ::testing::internal::FatalFailures(); \
-    statement;                                                  \
+#define HOLDFAST_NO_FATAL(statement)                               \
+  [&]() -> ::testing::internal::Outcome {                          \
+    const unsigned before = ::testing::internal::FatalFailures();  \
+    statement;                                                     \
     if (::testing::internal::FatalFailures() == before) return {}; \
-    return {false, #statement " failed"};                       \
+    return {false, #statement " failed"};                          \
   }()
 #define EXPECT_NO_FATAL_FAILURE(statement) \
   HOLDFAST_EXPECT(HOLDFAST_NO_FATAL(statement))
@@ -564,11 +559,11 @@ Results RunTests(bool (*wanted)(std::string_view name),
   HOLDFAST_ASSERT(HOLDFAST_NO_FATAL(statement))
 
 // Compiled, but not evaluated.
-#define EXPECT_DEATH(statement, pattern)  \
-  HOLDFAST_ALONE                          \
-  if (::testing::internal::HostOnly()) {  \
-    statement;                            \
-  } else /* NOLINT */                     \
+#define EXPECT_DEATH(statement, pattern) \
+  HOLDFAST_ALONE                         \
+  if (::testing::internal::HostOnly()) { \
+    statement;                           \
+  } else /* NOLINT */                    \
     ::testing::Message()
 
 #endif  // HOLDFAST_PLATFORMS_TESTING_EL2_GTEST_GTEST_H_
