@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "hyp/abi.h"
+#include "test_text.h"
 #include "tests/world/world.h"
 
 namespace holdfast::hyp {

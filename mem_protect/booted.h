@@ -18,7 +18,7 @@
 #include "gtest/gtest.h"
 #include "mem_protect/mem_protect.h"
 #include "mem_protect/memory_map.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 
 namespace holdfast::mem_protect {
 

@@ -10,7 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "mem_protect/mem_protect.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 #include "tests/world/world.h"
 
 namespace holdfast::mem_protect {
@@ -18,8 +18,10 @@ namespace {
 
 constexpr uint64_t kMiB = 1024 * 1024;
 constexpr uint64_t kBase = 0x4000'0000;
+constexpr uint64_t kBase2 = 0x4800'0000;
 constexpr uint64_t kSize = 32 * kMiB;
 constexpr uint64_t kFirst = kBase / kPageSize;
+constexpr uint64_t kFirst2 = kBase2 / kPageSize;
 constexpr CpuFeatures kFeatures = {.pa_bits = 40, .fwb = true, .xnx = true};
 
 class InitTest : public testing::Test {
@@ -37,14 +39,14 @@ class InitTest : public testing::Test {
   FrameRange Good() const { return {Pfn(kFirst + 16), frames_}; }
 
   sim::Machine machine_{{.ram = {{PhysAddr(kBase), kSize + kMiB},
-                                 {PhysAddr(2 * kBase), kSize + kPageSize}},
+                                 {PhysAddr(kBase2), kSize + kPageSize}},
                          .features = kFeatures}};
   sim::OnCpu on_cpu_{machine_, 0};
   const std::vector<Region> regions_ = {
       {PhysAddr(0x900'0000), kPageSize, RegionKind::kMmio},
       {PhysAddr(kBase), kSize, RegionKind::kMemory},
       {PhysAddr(kBase + kSize), kMiB, RegionKind::kNoMap},
-      {PhysAddr(2 * kBase), kSize + 8, RegionKind::kMemory}};
+      {PhysAddr(kBase2), kSize + 8, RegionKind::kMemory}};
   const uint64_t frames_ = MemProtect::CarveoutFrames(regions_);
   std::unique_ptr<MemProtect> mem_;
 };
@@ -77,15 +79,14 @@ TEST_F(InitTest, RefusesACarveoutThatIsNotRam) {
 TEST_F(InitTest, RefusesAnImageThatIsNotRamOrOverlaps) {
   const FrameRange good = Good();
   EXPECT_EQ(Init(good, {{Pfn(0), 1}}), "-EINVAL");
-  EXPECT_EQ(Init(good, {{Pfn(kFirst), 16}, {Pfn(2 * kFirst - 1), 2}}),
-            "-EINVAL");
+  EXPECT_EQ(Init(good, {{Pfn(kFirst), 16}, {Pfn(kFirst2 - 1), 2}}), "-EINVAL");
   EXPECT_EQ(Init(good, {{Pfn(kFirst), 17}}), "-EINVAL")
       << "one frame of the carve-out";
   EXPECT_EQ(Init(good, {{good.first + (frames_ - 1), 2}}), "-EINVAL");
   EXPECT_EQ(Init(good, {{Pfn(kFirst), 4}, {Pfn(kFirst + 3), 2}}), "-EINVAL")
       << "each other";
   // The half page at the end of the last region is nobody's image.
-  EXPECT_EQ(Init(good, {{Pfn(2 * kFirst + kSize / kPageSize), 1}}), "-EINVAL");
+  EXPECT_EQ(Init(good, {{Pfn(kFirst2 + kSize / kPageSize), 1}}), "-EINVAL");
 }
 
 TEST_F(InitTest, OwnersAreAsTold) {
@@ -118,9 +119,9 @@ TEST_F(InitTest, OwnersAreAsTold) {
   EXPECT_EQ(owner(nomap - 1), "host");
   EXPECT_EQ(owner(nomap), "host");
   EXPECT_EQ(owner(nomap + 1), "hyp") << "an image may lie in NOMAP";
-  EXPECT_EQ(owner(2 * kFirst + kSize / kPageSize), "host")
+  EXPECT_EQ(owner(kFirst2 + kSize / kPageSize), "host")
       << "the half page has a record";
-  EXPECT_EQ(owner(2 * kFirst + kSize / kPageSize + 1), "none");
+  EXPECT_EQ(owner(kFirst2 + kSize / kPageSize + 1), "none");
   EXPECT_EQ(owner(0x900'0000 / kPageSize), "none");
   for (const sim::Violation& violation : machine_.violations())
     ADD_FAILURE() << violation.message;

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "gtest/gtest.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 
 namespace holdfast::mem_protect {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "gtest/gtest.h"
 #include "pgtable/geometry.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 
 namespace holdfast::pgtable {
 namespace {
@@ -14,8 +14,8 @@ namespace {
 template <class G>
 class PoolTest : public testing::Test {
  protected:
-  // Physical address 0 is a page like others.
-  static constexpr uint64_t kRam = 0;
+  // Physical address 0 is a page like others, where there is one.
+  static constexpr uint64_t kRam = sim::kLowestRam;
   static sim::MachineConfig Config() {
     sim::MachineConfig config;
     config.ram = {{PhysAddr(kRam), 64 * G::kPageSize}};

@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "absl/random/distributions.h"
-#include "absl/random/random.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "pgtable/stage2.h"
 #include "pgtable/test_table.h"
+#include "test_random.h"
 
 namespace holdfast::pgtable {
 namespace {

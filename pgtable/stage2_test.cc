@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "pgtable/test_table.h"
+#include "test_text.h"
 
 namespace holdfast::pgtable {
 namespace {

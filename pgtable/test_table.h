@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "base/addr.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "pgtable/stage2.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
+#include "test_text.h"
 
 namespace holdfast::pgtable {
 
@@ -50,10 +50,9 @@ struct Config {
 // in.
 template <class G>
 struct TestTable {
-  static constexpr uint64_t kRam = uint64_t{1}
-                                   << (G::kPageShift < 12 ? 20 : 30);
+  static constexpr uint64_t kRam = uint64_t{1} << 30;
   static constexpr uint64_t kOutput = uint64_t{1}
-                                      << (G::kPageShift < 12 ? 30 : 40);
+                                      << (G::kPageShift < 12 ? 35 : 40);
   static constexpr Vmid kVmid{7};
 
   explicit TestTable(unsigned ipa_bits, uint32_t stock_pages = 512,

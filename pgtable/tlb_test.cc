@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "pgtable/geometry.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
+#include "test_text.h"
 
 namespace holdfast::pgtable {
 namespace {

@@ -49,7 +49,6 @@ def _el2_link_impl(ctx):
     ))
     args.add(map_file, format = "-Wl,--Map=%s")
     args.add(ctx.file.linker_script, format = "-Wl,--script=%s")
-    args.add_all(ctx.attr.linkopts)
 
     inputs = [ctx.file.linker_script]
     linking = cc_common.merge_cc_infos(
@@ -67,6 +66,9 @@ def _el2_link_impl(ctx):
                 args.add("-Wl,--no-whole-archive")
             else:
                 args.add(archive)
+
+    # Last, since of two definitions in archives the linker takes the first.
+    args.add_all(ctx.attr.linkopts)
 
     ctx.actions.run(
         executable = cc_common.get_tool_for_action(
@@ -106,6 +108,7 @@ def el2_binary(
         copts = [],
         linkopts = [],
         visibility = None,
+        testonly = False,
         **kwargs):
     """A bare-metal program. Built for the host (as `//...` does) it is skipped.
 
@@ -117,6 +120,7 @@ def el2_binary(
       copts: for srcs.
       linkopts: more flags for the link.
       visibility: who may use it.
+      testonly: whether it is for tests only.
       **kwargs: goes to the library of srcs (defines, includes ...).
     """
     el2_library(
@@ -126,6 +130,7 @@ def el2_binary(
         copts = copts,
         alwayslink = True,
         target_compatible_with = BARE_METAL,
+        testonly = testonly,
         visibility = ["//visibility:private"],
         **kwargs
     )
@@ -135,6 +140,7 @@ def el2_binary(
         linker_script = linker_script,
         linkopts = linkopts,
         target_compatible_with = BARE_METAL,
+        testonly = testonly,
         visibility = visibility,
     )
 

@@ -13,7 +13,7 @@
 #include "base/result.h"
 #include "base/spinlock.h"
 #include "gtest/gtest.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 #include "vm_table/vm_table.h"
 
 namespace holdfast::vm_table {

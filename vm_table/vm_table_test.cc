@@ -17,7 +17,7 @@
 #include "base/machine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 #include "vm_table/test_table.h"
 
 namespace holdfast::vm_table {

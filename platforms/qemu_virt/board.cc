@@ -184,6 +184,7 @@ extern "C" [[noreturn]] void PrimaryMain(uint64_t dtb_address) {
 // signed from here on, and those of the frames before are not.
 extern "C" [[noreturn]] void FinalMain(const StartArgs* args) {
   SetUpCpu(*args->cpu->board);
+  BeforeHost(*args->cpu->board);
   EnterHost(args->host_entry, args->host_context, Spsr::kModeEl1h | Spsr::kDaif,
             args->cpu->stack->top());
 }

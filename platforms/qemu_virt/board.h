@@ -141,6 +141,9 @@ void SetUpCpu(const Board& board);
 bool HandleFaultCall(TrapFrame& frame, uint64_t immediate);
 void PretendAtBoot(std::string_view bootargs);
 void PretendCpuId(const BoardCpu& cpu, aarch64::CpuId& id);
+// The first CPU is ready to enter the host. An image of tests has none, and
+// stays here (el2_tests.cc).
+void BeforeHost(Board& board);
 
 // psci.cc.
 void HandleHostSmc(TrapFrame& frame, uint64_t immediate);

@@ -191,4 +191,6 @@ bool HandleFaultCall(TrapFrame& frame, uint64_t immediate) {
   return false;
 }
 
+void BeforeHost(Board&) {}
+
 }  // namespace holdfast::qemu_virt

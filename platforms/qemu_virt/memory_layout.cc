@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/qemu_virt/memory_layout.h"
 
+#include <cstddef>
+
 #include "platforms/qemu_virt/layout.h"
 #include "platforms/qemu_virt/redistributor.h"
 
 namespace holdfast::qemu_virt {
 namespace {
+
+// el2.ld. The image's first byte, and where what is appended to it starts.
+extern "C" const std::byte __text_start[], __image_end[];
 
 using mem_protect::MemProtect;
 using mem_protect::Region;
@@ -68,7 +73,9 @@ const char* LayOutMemory(const DtbInfo& info, const CpuFeatures& features,
   if (carveout_size > size / 2) return "too little memory";
   const uint64_t carveout = (base + size - carveout_size) & ~(k2MiB - 1);
   layout.carveout = Frames(carveout, base + size - carveout);
-  layout.image = Frames(HF_IMAGE_BASE, HF_PAYLOAD_BASE - HF_IMAGE_BASE);
+  const auto image = reinterpret_cast<uint64_t>(__text_start);
+  const auto image_end = reinterpret_cast<uint64_t>(__image_end);
+  layout.image = Frames(image, image_end - image);
   if (Overlaps(carveout, carveout_size, dtb, dtb_size))
     return "the device tree is in EL2's memory";
   if (info.initrd_start && info.initrd_end &&
@@ -79,8 +86,8 @@ const char* LayOutMemory(const DtbInfo& info, const CpuFeatures& features,
 
   // One range, so that it can be written in place: from behind the image, which
   // costs the host the 2 MiB before it.
-  layout.host_base = HF_PAYLOAD_BASE;
-  layout.host_size = carveout - HF_PAYLOAD_BASE;
+  layout.host_base = image_end;
+  layout.host_size = carveout - image_end;
   return nullptr;
 }
 

@@ -6,5 +6,6 @@ namespace holdfast::qemu_virt {
 bool HandleFaultCall(TrapFrame&, uint64_t) { return false; }
 void PretendAtBoot(std::string_view) {}
 void PretendCpuId(const BoardCpu&, aarch64::CpuId&) {}
+void BeforeHost(Board&) {}
 
 }  // namespace holdfast::qemu_virt

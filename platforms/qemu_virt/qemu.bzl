@@ -12,7 +12,7 @@ CPUS = {
 
 def payload_image(
         name,
-        payload,
+        payload = None,
         binary = "//platforms/qemu_virt:el2",
         granule = "",
         stream = False,
@@ -21,7 +21,7 @@ def payload_image(
 
     Args:
       name: of the image.
-      payload: the el2_binary that runs as its host.
+      payload: the el2_binary that runs as its host, if any.
       binary: the el2_binary at EL2.
       granule: 4k, 16k or 64k; if not given, that of the build.
       stream: whether it writes its event stream.

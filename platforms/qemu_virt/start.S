@@ -39,7 +39,7 @@
 _start:
         b       primary_entry
         .long   0
-        .quad   0                       // text_offset
+        .quad   __text_offset           // of the linker script
         .quad   0x04000000              // image_size; the image rule knows better
         .quad   0xa                     // flags
         .quad   0, 0, 0
@@ -51,7 +51,7 @@ primary_entry:
         mov     x20, x0
         adr     x19, message_address
         adr     x1, _start
-        movz    x2, #(HF_IMAGE_BASE >> 16), lsl #16
+        ldr     x2, =_start
         cmp     x1, x2
         b.ne    refuse
         movz    x1, #(SCTLR_EL2_OFF >> 16), lsl #16
@@ -184,6 +184,7 @@ refuse:
         hlt     #0xf000
         b       .
 
+        .ltorg
         .balign 8
 exit_block:
         .quad   0x20026, 1              // ADP_Stopped_ApplicationExit, status

@@ -12,13 +12,9 @@
 #include <vector>
 
 #include "base/addr.h"
+#include "platforms/sim/config.h"
 
 namespace holdfast::sim {
-
-struct RamRange {
-  PhysAddr base;
-  uint64_t size = 0;  // bytes
-};
 
 class Ram {
  public:

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_format.h"
-
 namespace holdfast::sim {
 namespace {
 
@@ -46,50 +44,6 @@ Fault FaultAt(FaultKind kind, int level, Ipa ipa) {
 }
 
 }  // namespace
-
-uint8_t Fault::StatusCode() const {
-  const auto at = [this](unsigned base) {
-    return static_cast<uint8_t>(base + static_cast<unsigned>(level));
-  };
-  switch (kind) {
-    case FaultKind::kAddressSize:
-      return at(0x00);
-    case FaultKind::kTranslation:
-      return at(0x04);
-    case FaultKind::kAccessFlag:
-      return at(0x08);
-    case FaultKind::kPermission:
-      return at(0x0c);
-    case FaultKind::kExternal:
-      return 0x10;
-  }
-  return 0;
-}
-
-const char* FaultKindName(FaultKind kind) {
-  switch (kind) {
-    case FaultKind::kTranslation:
-      return "translation";
-    case FaultKind::kAddressSize:
-      return "address size";
-    case FaultKind::kAccessFlag:
-      return "access flag";
-    case FaultKind::kPermission:
-      return "permission";
-    case FaultKind::kExternal:
-      return "external";
-  }
-  return "?";
-}
-
-std::string ToString(const Fault& fault) {
-  return absl::StrFormat("%s fault, level %d, %s of ipa %#x",
-                         FaultKindName(fault.kind), fault.level,
-                         fault.is_exec    ? "execution"
-                         : fault.is_write ? "write"
-                                          : "read",
-                         fault.ipa.value());
-}
 
 std::optional<Stage2Format> Stage2Format::From(uint64_t vtcr,
                                                unsigned page_shift,

@@ -30,49 +30,13 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "base/addr.h"
 #include "base/cpu_features.h"
+#include "platforms/sim/access.h"
 #include "platforms/sim/ram.h"
 
 namespace holdfast::sim {
-
-// What an access wants.
-struct AccessType {
-  enum class Kind : uint8_t { kRead, kWrite, kExec };
-  Kind kind = Kind::kRead;
-  // Of an instruction fetch: at EL1 (else EL0). FEAT_XNX tells them apart.
-  bool privileged = true;
-};
-inline constexpr AccessType kReadAccess{AccessType::Kind::kRead, true};
-inline constexpr AccessType kWriteAccess{AccessType::Kind::kWrite, true};
-inline constexpr AccessType kExecAccess{AccessType::Kind::kExec, true};
-inline constexpr AccessType kUserExecAccess{AccessType::Kind::kExec, false};
-
-enum class FaultKind : uint8_t {
-  kTranslation,
-  kAddressSize,  // an address beyond the output size
-  kAccessFlag,
-  kPermission,
-  kExternal,  // no memory or device at the address (of the data or of a table)
-};
-
-// Why an access failed: what ESR_EL2.ISS and HPFAR_EL2 would say.
-struct Fault {
-  FaultKind kind = FaultKind::kTranslation;
-  int level = 0;  // of the entry that caused it; 0 if none
-  Ipa ipa = {};
-  bool is_write = false;
-  bool is_exec = false;
-
-  bool operator==(const Fault&) const = default;
-  // The status code DFSC / IFSC of the syndrome (D24.2.40): 0x04 + level for a
-  // translation fault, and so on; 0x10 for an external abort.
-  uint8_t StatusCode() const;
-};
-const char* FaultKindName(FaultKind kind);
-std::string ToString(const Fault& fault);
 
 // How VTCR_EL2 makes these walkers read tables.
 struct Stage2Format {

@@ -3,10 +3,9 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "hyp/syndrome.h"
+#include "test_text.h"
 
 namespace holdfast::tests {
 namespace {

@@ -15,7 +15,7 @@
 #include "base/result.h"
 #include "hyp/hypervisor.h"
 #include "mem_protect/memory_map.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 #include "vm_table/vm.h"
 
 namespace holdfast::tests {

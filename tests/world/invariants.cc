@@ -7,8 +7,7 @@
 #include <map>
 #include <set>
 
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
+#include "test_text.h"
 #include "tests/world/board.h"
 
 namespace holdfast::tests {

@@ -26,7 +26,7 @@
 #include "hyp/abi.h"
 #include "hyp/hypervisor.h"
 #include "mem_protect/memory_map.h"
-#include "platforms/sim/machine.h"
+#include "test_machine.h"
 #include "tests/world/board.h"
 
 namespace holdfast::tests {
