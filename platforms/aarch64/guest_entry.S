@@ -12,6 +12,7 @@
 // the stack meanwhile, where SP_EL2 points at the exception.
         .global EnterGuest
 EnterGuest:
+        hint    #25                             // PACIASP
         sub     sp, sp, #96
         stp     x19, x20, [sp, #0]
         stp     x21, x22, [sp, #16]
@@ -87,6 +88,9 @@ guest_exit:
         msr     HF_APIAKEYLO_EL1, x4
         msr     HF_APIAKEYHI_EL1, x5
         isb
+        // So that no report prints it.
+        mov     x4, xzr
+        mov     x5, xzr
 1:      add     sp, sp, #HF_TRAP_FRAME_SIZE
         mov     x0, x1
         ldp     x19, x20, [sp, #0]
@@ -96,4 +100,5 @@ guest_exit:
         ldp     x27, x28, [sp, #64]
         ldp     x29, x30, [sp, #80]
         add     sp, sp, #96
+        hint    #29                             // AUTIASP
         ret

@@ -82,6 +82,7 @@ void LoadEl1(const El1Registers& el1, const Cpu& cpu) {
 // ---- What EL2's registers say -----------------------------------------------
 
 struct Controls {
+  uint64_t tpidr2;
   uint64_t hcr, cptr, mdcr, cnthctl, vmpidr, vttbr, vtcr;
   uint64_t hcrx, fgtr, fgtw, fgti;
   uint64_t pmcr;
@@ -106,7 +107,8 @@ struct Extensions {
 };
 
 Controls ReadControls(const Extensions& has) {
-  Controls c = {.hcr = HcrEl2::Read(),
+  Controls c = {.tpidr2 = 0,
+                .hcr = HcrEl2::Read(),
                 .cptr = CptrEl2::Read(),
                 .mdcr = MdcrEl2::Read(),
                 .cnthctl = CnthctlEl2::Read(),
@@ -125,6 +127,9 @@ Controls ReadControls(const Extensions& has) {
     c.fgti = HfgitrEl2::Read();
   }
   if (has.pmu) c.pmcr = PmcrEl0::Read();
+  // SME's thread pointer: nothing but FEAT_FGT would trap it, so that a guest
+  // can use it though it has no SME.
+  if (has.sme) c.tpidr2 = Tpidr2El0::Read();
   return c;
 }
 
@@ -143,6 +148,7 @@ void WriteControls(const Controls& c, const Extensions& has) {
     HfgitrEl2::Write(c.fgti);
   }
   if (has.pmu) PmcrEl0::Write(c.pmcr);
+  if (has.sme) Tpidr2El0::Write(c.tpidr2);
 }
 
 constexpr uint64_t kCptrOpen = CptrEl2::kRes1;
@@ -159,6 +165,7 @@ Controls GuestControls(const GuestState& guest, const Stage2Context& stage2,
   if (cpu.machine.features.fwb) hcr |= HcrEl2::kFwb;
   if (cpu.machine.pauth) hcr |= HcrEl2::kApi | HcrEl2::kApk;
   return {
+      .tpidr2 = 0,
       .hcr = hcr,
       .cptr = kCptrGuest | CptrEl2::kTfp,
       // All of debug, profiling, trace and the PMU traps; the host's counters

@@ -255,6 +255,9 @@ struct CptrEl2 {
   static constexpr uint64_t kRes1 = Bit(13) | Bit(9) | 0xff;
   HOLDFAST_SYSREG_RW("cptr_el2")
 };
+struct Tpidr2El0 {  // FEAT_SME
+  HOLDFAST_SYSREG_RW("S3_3_C13_C0_5")
+};
 struct ZcrEl2 {
   using Len = Field<3, 0>;
   HOLDFAST_SYSREG_RW("S3_4_C1_C2_0")

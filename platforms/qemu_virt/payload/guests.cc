@@ -93,6 +93,7 @@ class Suite {
   // One turn of vCPU 0; false: it was the last.
   bool Turn() {
     WriteFreeRegisters(kHostPattern);
+    if (HasTpidr2()) WriteTpidr2(kHostPattern + 0x200);
     Registers after;
     CallWithAllRegisters(kHostPattern, &after, HF_VCPU_RUN, 0, 0, 0);
     CheckRegisters(after, ReadFreeRegisters());
@@ -142,6 +143,7 @@ class Suite {
     }
     for (unsigned i = 0; i < kFreeRegisters; ++i)
       same &= free.value[i] == kHostPattern + 0x100 + i;
+    if (HasTpidr2()) same &= ReadTpidr2() == kHostPattern + 0x200;
     for (const uint64_t x : after.x)
       foreign |= (x & kPatternMask) == kGuestPattern;
     Expect(same, "the host's registers outlive the guest");

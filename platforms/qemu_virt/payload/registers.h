@@ -39,6 +39,22 @@ inline void OpenFp() {
 // clang-format on
 inline constexpr unsigned kFreeRegisters = 8;
 
+// TPIDR2_EL0, where there is SME: a guest that has none could use it all the
+// same.
+inline bool HasTpidr2() {
+  uint64_t pfr1;
+  asm volatile("mrs %0, id_aa64pfr1_el1" : "=r"(pfr1));
+  return (pfr1 >> 24 & 0xf) != 0;
+}
+inline void WriteTpidr2(uint64_t value) {
+  asm volatile("msr S3_3_C13_C0_5, %0" : : "r"(value));
+}
+inline uint64_t ReadTpidr2() {
+  uint64_t value;
+  asm volatile("mrs %0, S3_3_C13_C0_5" : "=r"(value));
+  return value;
+}
+
 struct FreeRegisters {
   uint64_t value[kFreeRegisters];
 };
