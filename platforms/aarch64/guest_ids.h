@@ -42,8 +42,8 @@ constexpr uint64_t IdFields(unsigned high, unsigned low) {
   return (~uint64_t{0} >> (60 - high)) & (~uint64_t{0} << low);
 }
 
-// `value` of the id register `trap` names, as a guest reads it. `pauth`: all CPUs
-// of the machine sign return addresses; a guest may come to any of them.
+// `value` of the id register `trap` names, as a guest reads it. `pauth`: all
+// CPUs of the machine sign return addresses; a guest may come to any of them.
 constexpr uint64_t GuestIdValue(SysregTrap trap, uint64_t value, bool pauth) {
   switch (trap.crm() << 4 | trap.op2()) {
     case 0x40: {  // ID_AA64PFR0_EL1: FP, AdvSIMD, GIC, DIT, CSV2, CSV3

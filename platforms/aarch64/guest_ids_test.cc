@@ -48,14 +48,16 @@ TEST(GuestIds, WhatAGuestDoesNotGetItIsNotTold) {
   for (unsigned crm = 1; crm < 8; ++crm) {
     for (unsigned op2 = 0; op2 < 8; ++op2) {
       if (crm < 4 || op2 > 2) {
-        EXPECT_EQ(GuestIdValue(Id(crm, op2), kAll, true), 0u) << crm << " " << op2;
+        EXPECT_EQ(GuestIdValue(Id(crm, op2), kAll, true), 0u)
+            << crm << " " << op2;
       }
     }
   }
 }
 
 TEST(GuestIds, WhatItGetsItIsTold) {
-  EXPECT_EQ(GuestIdValue(Id(4, 0), uint64_t{1} << 48, true) >> 48 & 0xf, 1u) << "DIT";
+  EXPECT_EQ(GuestIdValue(Id(4, 0), uint64_t{1} << 48, true) >> 48 & 0xf, 1u)
+      << "DIT";
   EXPECT_EQ(GuestIdValue(Id(6, 1), uint64_t{1} << 8, true), uint64_t{1} << 8)
       << "pauth";
   EXPECT_EQ(GuestIdValue(Id(6, 1), kAll, false) & 0xff000ff0, 0u)

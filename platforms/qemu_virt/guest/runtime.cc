@@ -74,6 +74,7 @@ extern "C" void PayloadStart(uint64_t) {
   Hvc(kCallConsole, console);
   const int status = GuestMain();
   Hvc(kCallDone, status == 0 && g_failed ? 1 : static_cast<uint64_t>(status));
+  for (;;) asm volatile("wfi");
 }
 
 extern "C" void PayloadSecondary(uint64_t vcpu) {
@@ -89,6 +90,7 @@ extern "C" void PayloadUnexpected(uint64_t vector) {
   Print("guest: unexpected exception, vector ", vector, ", ESR ", Hex(esr),
         " ELR ", Hex(elr), " FAR ", Hex(far), "\n");
   Hvc(kCallDone, 70);
+  for (;;) asm volatile("wfi");
 }
 
 }  // namespace holdfast::guest

@@ -30,27 +30,31 @@ class GuestVm {
 
   // Takes the host's pages for good. Ends the program if a call fails.
   GuestVm(const Program& program, unsigned vcpus, bool is_protected)
-      : is_protected_(is_protected), vcpus_(vcpus) {
+      : program_(program), is_protected_(is_protected), vcpus_(vcpus) {
     memory_ = Frames(kPages);
-    auto* const to = reinterpret_cast<unsigned char*>(memory_ * kPageSize);
-    for (uint64_t i = 0; i < program.size; ++i) to[i] = program.bytes[i];
-
     const CallResult needs = Hvc(HF_VM_FRAMES_NEEDED, {vcpus});
     vm_ = Frames(needs.x[1]);
     root_ = Frames(needs.x[2], needs.x[2]);
-    vm_frames_ = needs.x[1];
-    root_frames_ = needs.x[2];
-    vcpu_frames_ = needs.x[3];
-    handle_ = Hvc(HF_RESERVE_VM).x[1];
-    Do(HF_INIT_VM, {handle_, vm_, root_, vcpus,
-                    is_protected ? uint64_t{HF_VM_PROTECTED} : 0});
     for (unsigned i = 0; i < vcpus; ++i) {
-      vcpu_[i] = Frames(vcpu_frames_);
+      vcpu_[i] = Frames(needs.x[3]);
       run_[i] = Frames(1);
+    }
+    stock_ = Frames(kStock);
+    Make();
+  }
+  // Again, after End, in the same pages.
+  void Make() {
+    auto* const to = reinterpret_cast<unsigned char*>(memory_ * kPageSize);
+    for (uint64_t i = 0; i < program_.size; ++i) to[i] = program_.bytes[i];
+    handle_ = Hvc(HF_RESERVE_VM).x[1];
+    Do(HF_INIT_VM, {handle_, vm_, root_, vcpus_,
+                    is_protected_ ? uint64_t{HF_VM_PROTECTED} : 0});
+    for (unsigned i = 0; i < vcpus_; ++i) {
+      auto* const page = reinterpret_cast<uint64_t*>(run_[i] * kPageSize);
+      for (uint64_t n = 0; n < kPageSize / 8; ++n) page[n] = 0;
       Do(HF_HOST_SHARE_HYP, {run_[i]});
       Do(HF_INIT_VCPU, {handle_, i, vcpu_[i], run_[i]});
     }
-    stock_ = Frames(kStock);
     for (uint64_t done = 0; done < kStock;) {
       const CallResult topup =
           Hvc(HF_TOPUP_VM, {handle_, stock_ + done, kStock - done});
@@ -204,11 +208,11 @@ class GuestVm {
     return true;
   }
 
+  const Program program_;
   const bool is_protected_;
   const unsigned vcpus_;
   uint64_t handle_ = 0;
   uint64_t memory_ = 0, vm_ = 0, root_ = 0, stock_ = 0;
-  uint64_t vm_frames_ = 0, root_frames_ = 0, vcpu_frames_ = 0;
   uint64_t vcpu_[kMaxVcpus] = {}, run_[kMaxVcpus] = {};
   uint64_t console_ = 0;
 };
