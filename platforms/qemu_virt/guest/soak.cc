@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A guest whose two vCPUs go on until the host has taken all their secrets. What
-// they hold, each checks all the time; each has tables of its own, by which one
-// address is another page, so that a translation that one left behind on a CPU
-// would show the other a wrong page.
+// A guest whose two vCPUs go on until the host has taken all their secrets.
+// What they hold, each checks all the time; each has tables of its own, by
+// which one address is another page, so that a translation that one left behind
+// on a CPU would show the other a wrong page.
 #include <cstddef>
 
 #include "base/granule.h"
@@ -47,11 +47,10 @@ void UseOwnTables(Vcpu& vcpu) {
   vcpu.level1.entries[kOwnView >> 30] = Address(&vcpu.level2) | 3;
   vcpu.level2.entries[0] = Address(&vcpu.level3) | 3;
   vcpu.level3.entries[0] = Address(&vcpu.own) | 1 << 10 | 3 << 8 | 3;
-  asm volatile(
-      "dsb sy\n msr ttbr0_el1, %0\n isb\n tlbi vmalle1\n dsb nsh\n isb"
-      :
-      : "r"(Address(&vcpu.level1))
-      : "memory");
+  asm volatile("dsb sy\n msr ttbr0_el1, %0\n isb\n tlbi vmalle1\n dsb nsh\n isb"
+               :
+               : "r"(Address(&vcpu.level1))
+               : "memory");
 }
 
 void Run(unsigned index) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Two VMs of two vCPUs on all CPUs, for `seconds` (boot argument; 3): each CPU
-// takes whichever vCPU is free for a few turns, so that they move; takes pages by
-// force while guests use them; and ends VMs and makes them anew while the other
-// one runs.
+// takes whichever vCPU is free for a few turns, so that they move; takes pages
+// by force while guests use them; and ends VMs and makes them anew while the
+// other one runs.
 #include <new>
 
 #include "platforms/qemu_virt/guest/soak_steps.h"
@@ -67,9 +67,9 @@ class Soak {
     });
     for (Machine& machine : machines_) machine.vm.End();
     Print("soak: ", counts_.turns.load(), " turns, ", counts_.moves.load(),
-          " moves between CPUs, ", counts_.pings.load(), " pages lent and back, ",
-          counts_.taken.load(), " taken by force, ", counts_.lives.load(),
-          " VMs ended\n");
+          " moves between CPUs, ", counts_.pings.load(),
+          " pages lent and back, ", counts_.taken.load(), " taken by force, ",
+          counts_.lives.load(), " VMs ended\n");
     Expect(counts_.moves.load() != 0 && counts_.taken.load() != 0 &&
                counts_.pings.load() != 0,
            "all of it happened");
@@ -147,11 +147,10 @@ class Soak {
 
   // Whatever its guest does just then.
   void TakeSecret(Machine& machine, uint64_t dice) {
-    const uint64_t frame =
-        machine.vcpus[dice >> 54 & 1].victim.exchange(0);
+    const uint64_t frame = machine.vcpus[dice >> 54 & 1].victim.exchange(0);
     if (frame == 0) return;
-    const auto result = static_cast<int64_t>(
-        Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {frame}).x[1]);
+    const auto result =
+        static_cast<int64_t>(Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {frame}).x[1]);
     // The VM may have ended since, or begun anew.
     Expect(result == 0 || result == -HF_EAGAIN, "forced reclaim");
     if (result != 0) return;
