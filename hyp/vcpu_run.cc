@@ -15,7 +15,6 @@
 namespace holdfast::hyp {
 namespace {
 
-using vm_table::GuestExit;
 using vm_table::Owed;
 using vm_table::Vcpu;
 using vm_table::Vm;

@@ -313,11 +313,11 @@ el2_size = rule(
 _BYTES = """
 set -eu
 {
-  echo "// Generated."
+  echo "#include <cstdint>"
   echo "extern \\"C\\" const unsigned char $2[] = {"
   od -An -v -tu1 "$1" | sed 's/  */,/g; s/^,//; s/$/,/'
   echo "};"
-  echo "extern \\"C\\" const unsigned long $2_size = sizeof($2);"
+  echo "extern \\"C\\" const uint64_t $2_size = sizeof($2);"
 } > "$3"
 """
 

@@ -262,6 +262,8 @@ void WriteLr(unsigned n, uint64_t value) {
     return;
     HOLDFAST_LIST_REGISTERS(HOLDFAST_X)
 #undef HOLDFAST_X
+    default:
+      return;
   }
 }
 uint64_t ReadLr(unsigned n) {
@@ -273,6 +275,8 @@ uint64_t ReadLr(unsigned n) {
     break;
     HOLDFAST_LIST_REGISTERS(HOLDFAST_X)
 #undef HOLDFAST_X
+    default:
+      break;
   }
   return value;
 }

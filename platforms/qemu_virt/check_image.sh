@@ -32,7 +32,7 @@ writable_code=$(awk '$7 ~ /W/ && $7 ~ /X/' <<< "$sections")
 # But for the functions that save and restore those of hosts and guests
 # (platforms/aarch64/guest_fp.S): v0, q0, d0, s0, h0, b0, and z0 and p0 of SVE, as operands.
 disassembly=$(llvm-objdump-19 -d --no-show-raw-insn --no-leading-addr "$elf")
-code=$(sed 's/<[^>]*>//g' <<< "$disassembly")
+code=$(printf '%s\n' "$disassembly" | sed 's/<[^>]*>//g')
 rest=$(awk '/^<.*>:$/ { skip = /^<(SaveFp|LoadFp|SaveSve|LoadSve)>:$/ } !skip' <<< "$disassembly" |
   sed 's/<[^>]*>//g')
 [[ $(wc -l <<< "$rest") -lt $(wc -l <<< "$code") ]] || fail "guest_fp.S is not there"

@@ -8,9 +8,9 @@
 #include "platforms/qemu_virt/payload/registers.h"
 
 extern "C" const unsigned char guest_hello[];
-extern "C" const unsigned long guest_hello_size;
+extern "C" const uint64_t guest_hello_size;
 extern "C" const unsigned char guest_suite[];
-extern "C" const unsigned long guest_suite_size;
+extern "C" const uint64_t guest_suite_size;
 
 namespace holdfast::payload {
 namespace {
@@ -36,6 +36,12 @@ void Hello(bool is_protected) {
   Expect(!TryRead64(first, &value), "and the host's again at the end");
   Expect(value == 0 || !is_protected, "with nothing in it");
   Print("host: hello done\n");
+}
+
+uint64_t Now() {
+  uint64_t now;
+  asm volatile("isb\n mrs %0, cntpct_el0" : "=r"(now));
+  return now;
 }
 
 // The timer's physical interrupt reaches this CPU (IHI 0069, 12.9 and 12.11),
@@ -152,10 +158,7 @@ class Suite {
 
   // Until the guest's timer is due.
   static void Wait(uint64_t deadline) {
-    uint64_t now;
-    do {
-      asm volatile("yield\n isb\n mrs %0, cntpct_el0" : "=r"(now));
-    } while (now < deadline);
+    while (Now() < deadline) asm volatile("yield");
   }
 
   void Device(volatile hf_run_page& page) {

@@ -10,7 +10,7 @@
 #include "platforms/qemu_virt/payload/guest_vm.h"
 
 extern "C" const unsigned char guest_soak[];
-extern "C" const unsigned long guest_soak_size;
+extern "C" const uint64_t guest_soak_size;
 
 namespace holdfast::payload {
 namespace {

@@ -6,7 +6,7 @@
 #include "platforms/qemu_virt/payload/registers.h"
 
 extern "C" const unsigned char guest_witness[];
-extern "C" const unsigned long guest_witness_size;
+extern "C" const uint64_t guest_witness_size;
 
 namespace holdfast::payload {
 namespace {
