@@ -142,6 +142,8 @@
 #define HF_EXIT_OFF       6u /* this vCPU is off, until another turns it on */
 #define HF_EXIT_SYSTEM_OFF   7u /* PSCI: the whole VM. None of its vCPUs */
 #define HF_EXIT_SYSTEM_RESET 8u /* runs any more; make it anew, if at all */
+/* it interrupts others: bit n of `x` (256 bits) is vCPU n; `value` = 1: all others */
+#define HF_EXIT_KICK      10u
 #define HF_EXIT_SERROR    9u /* a system error arrived while it ran */
 
 /* `syndrome` of HF_EXIT_FAULT and HF_EXIT_MMIO. */

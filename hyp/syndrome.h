@@ -21,6 +21,8 @@ inline constexpr uint64_t kEcSmc64 = 0x17;
 inline constexpr uint64_t kEcInstructionAbortLower = 0x20;
 inline constexpr uint64_t kEcDataAbortLower = 0x24;
 
+inline constexpr uint64_t kEcSysreg = 0x18;
+
 inline constexpr uint64_t kEsrIl = uint64_t{1} << 25;
 inline constexpr uint64_t kEsrWnr = uint64_t{1} << 6;
 inline constexpr uint64_t kEsrS1ptw = uint64_t{1} << 7;
@@ -43,6 +45,19 @@ constexpr bool IsTranslationAbort(uint64_t esr) {
   if (!IsAbort(esr)) return false;
   const uint64_t status = esr & 0x3f;
   return status >> 2 == 1 || status == 0x2b;
+}
+
+// A write of ICC_SGI1R_EL1 (3, 0, c12, c11, 5) that trapped (Arm ARM D19.2.37,
+// EC 0x18: Op0 21:20, Op2 19:17, Op1 16:14, CRn 13:10, Rt 9:5, CRm 4:1, read
+// 0).
+constexpr bool IsSgiWrite(uint64_t esr) {
+  constexpr uint64_t kRt = uint64_t{31} << 5;
+  return ExceptionClassOf(esr) == kEcSysreg &&
+         (esr & 0x3f'ffff & ~kRt) ==
+             (uint64_t{3} << 20 | 5 << 17 | 12 << 10 | 11 << 1);
+}
+constexpr unsigned SysregRt(uint64_t esr) {
+  return static_cast<unsigned>(esr >> 5 & 31);
 }
 
 // What a data abort with ISV says of the instruction (Arm ARM D19.2.37, ISS of

@@ -9,6 +9,7 @@
 #include "base/note.h"
 #include "hyp/calls.h"
 #include "hyp/guest_psci.h"
+#include "hyp/guest_sgi.h"
 #include "hyp/run_page.h"
 #include "hyp/syndrome.h"
 
@@ -151,6 +152,13 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
         return std::nullopt;
       }
       return AbortExit(vcpu);
+    case kEcSysreg:
+      if (IsSgiWrite(trap.esr)) {
+        const unsigned rt = SysregRt(trap.esr);
+        regs.pc += kInstruction;
+        return SendSgi(hv.vms(), vcpu, rt < 31 ? regs.x[rt] : 0);
+      }
+      [[fallthrough]];
     default:
       machine::InjectGuestUndefined(vcpu.guest);
       return std::nullopt;

@@ -400,6 +400,60 @@ TEST_F(VcpuRunTest, CoresAreTurnedOnByTheGuestAlone) {
   EXPECT_EQ(world_.Call(HF_VCPU_RUN).x1, uint64_t{HF_EXIT_OFF});
 }
 
+// ISS of `msr ICC_SGI1R_EL1, x5`, as the Arm ARM lays it out.
+constexpr uint64_t kSgiIss =
+    uint64_t{3} << 20 | 5 << 17 | 12 << 10 | 5 << 5 | 11 << 1;
+
+TEST_F(VcpuRunTest, CoresInterruptEachOther) {
+  Load(vm_);
+  const auto send = [&](uint64_t value) {
+    Then([value](GuestState& guest) {
+      guest.regs.x[5] = value;
+      return Sync(kEcSysreg, kSgiIss);
+    });
+    return Run();
+  };
+  vm_table::VmTable& vms = world_.hv().vms();
+  const auto pending = [&](unsigned vcpu) {
+    SpinlockHolder hold(vms.lock);
+    vm_table::Vm& vm = *vms.Find(VmHandle(static_cast<uint16_t>(vm_.handle)));
+    return vms.VcpuAt(vm, vcpu)->guest.pending[0].exchange(0);
+  };
+  // SGI 3 to vCPU 1 and to one that there is not.
+  ASSERT_EQ(send(uint64_t{3} << 24 | 1 << 1 | 1 << 9), HF_EXIT_KICK);
+  EXPECT_EQ(Page().x[0], 2u);
+  EXPECT_EQ(Page().value, 0u) << "not which SGI it is";
+  EXPECT_EQ(pending(1), 1u << 3);
+  EXPECT_EQ(pending(0) | pending(2), 0u);
+  EXPECT_EQ(State().regs.pc, kPc + 4);
+  // To all others.
+  ASSERT_EQ(send(uint64_t{15} << 24 | uint64_t{1} << 40), HF_EXIT_KICK);
+  EXPECT_EQ(Page().x[0], 6u);
+  EXPECT_EQ(Page().value, 1u);
+  EXPECT_EQ(pending(0), 0u);
+  EXPECT_EQ(pending(1) & pending(2), 1u << 15);
+  // To itself, to nobody, and to other affinities: nobody is to be woken.
+  for (const uint64_t value :
+       {uint64_t{1}, uint64_t{0}, uint64_t{1} << 1 | uint64_t{1} << 16,
+        uint64_t{1} << 1 | uint64_t{1} << 32,
+        uint64_t{1} << 1 | uint64_t{1} << 44,
+        uint64_t{1} << 1 | uint64_t{1} << 48})
+    EXPECT_EQ(send(value), HF_EXIT_INTERRUPT) << std::hex << value;
+  EXPECT_EQ(pending(0), 1u);
+  EXPECT_EQ(pending(1) | pending(2), 0u);
+  // Of XZR; a read, and another register, are undefined.
+  Then([](GuestState&) { return Sync(kEcSysreg, kSgiIss | 31 << 5); });
+  EXPECT_EQ(Run(), HF_EXIT_INTERRUPT);
+  EXPECT_FALSE(State().undefined_injected);
+  for (const uint64_t iss :
+       {kSgiIss | 1, kSgiIss ^ 1 << 1, kSgiIss ^ 1 << 17}) {
+    Then([iss](GuestState&) { return Sync(kEcSysreg, iss); });
+    EXPECT_EQ(Run(), HF_EXIT_INTERRUPT);
+    EXPECT_TRUE(State().undefined_injected) << std::hex << iss;
+    State().undefined_injected = false;
+  }
+}
+
 TEST_F(VcpuRunTest, SystemOffEndsAllCores) {
   Load(vm_);
   ThenCall({kPsciSystemOff});

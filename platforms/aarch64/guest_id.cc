@@ -59,4 +59,8 @@ bool GuestWriteIsIgnored(uint64_t iss) {
   }
 }
 
+bool IsSgiWrite(uint64_t iss) {
+  return (iss & kNameMask) == Name(3, 0, 12, 11, 5) && (iss & 1) == 0;
+}
+
 }  // namespace holdfast::aarch64

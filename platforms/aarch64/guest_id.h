@@ -17,6 +17,8 @@ namespace holdfast::aarch64 {
 std::optional<uint64_t> GuestReads(uint64_t iss);
 // Whether a write of it is let pass without any effect.
 bool GuestWriteIsIgnored(uint64_t iss);
+// Whether it is for those above to see to: an interrupt to another core.
+bool IsSgiWrite(uint64_t iss);
 
 }  // namespace holdfast::aarch64
 

@@ -511,6 +511,7 @@ bool Handle(GuestState& guest, const GuestTrap& trap) {
       using Rt = Field<9, 5>;
       constexpr uint64_t kRead = 1;
       const uint64_t rt = Rt::Get(trap.esr);
+      if (IsSgiWrite(trap.esr)) return false;
       if ((trap.esr & kRead) == 0) {
         if (!GuestWriteIsIgnored(trap.esr)) break;
       } else {

@@ -227,8 +227,8 @@ HostAbortAnswer HostAbort(Run& run, const HostAbortCase& abort,
 static Outcome VcpuRun(Run& run, const Arguments&) {
   const Outcome& found = run.found();
   const bool refused = found.x1 == static_cast<uint64_t>(-int64_t{HF_EINVAL});
-  return refused || found.x1 <= HF_EXIT_SERROR ? Outcome{0, found.x1, 0, 0}
-                                               : Ok(HF_EXIT_INTERRUPT);
+  return refused || found.x1 <= HF_EXIT_KICK ? Outcome{0, found.x1, 0, 0}
+                                             : Ok(HF_EXIT_INTERRUPT);
 }
 
 // ---- The hypervisor itself -------------------------------------------------

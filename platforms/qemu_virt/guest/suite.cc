@@ -160,8 +160,15 @@ void TimerIs(bool waits) {
 void Secondary(unsigned vcpu) {
   uint64_t mpidr;
   asm volatile("mrs %0, mpidr_el1" : "=r"(mpidr));
+  payload::OpenInterrupts();
   g_secondary_ran = vcpu == 1 && mpidr == 0x8000'0001 ? 1 : 2;
   asm volatile("dsb sy");
+  uint32_t intid;
+  while ((intid = TakeInterrupt()) == kNoInterrupt) asm volatile("wfi");
+  EndInterrupt(intid);
+  g_secondary_ran = intid == 3 ? 3 : 4;
+  asm volatile("dsb sy");
+  payload::SendInterrupt(/*target=*/0, 9);
 }
 
 void Cores() {
@@ -177,6 +184,11 @@ void Cores() {
          "it turns vCPU 1 on");
   while (g_secondary_ran == 0) asm volatile("yield");
   Expect(g_secondary_ran == 1, "which runs where it was told to");
+  payload::SendInterrupt(/*target=*/1, 3);
+  uint32_t intid;
+  while ((intid = TakeInterrupt()) == kNoInterrupt) asm volatile("wfi");
+  EndInterrupt(intid);
+  Expect(intid == 9 && g_secondary_ran == 3, "they interrupt each other");
   while (Hvc(kPsciAffinityInfo, 1).x[0] != 1) asm volatile("yield");
 }
 
@@ -206,6 +218,7 @@ void WriteProtected() {
 }  // namespace
 
 int GuestMain() {
+  Registers();
   Registers();
   Identity();
   Devices();

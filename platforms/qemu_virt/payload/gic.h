@@ -27,6 +27,14 @@ inline void EndInterrupt(uint32_t intid) {
   asm volatile("msr S3_0_C12_C12_1, %0\n isb" : : "r"(uint64_t{intid}));
 }
 
+// SGI `intid` to the core of affinity 0.0.0.target (ICC_SGI1R_EL1).
+inline void SendInterrupt(unsigned target, uint64_t intid) {
+  asm volatile("dsb sy\n msr S3_0_C12_C11_5, %0\n isb"
+               :
+               : "r"(intid << 24 | uint64_t{1} << target)
+               : "memory");
+}
+
 }  // namespace holdfast::payload
 
 #endif  // HOLDFAST_PLATFORMS_QEMU_VIRT_PAYLOAD_GIC_H_

@@ -91,7 +91,13 @@ class Suite {
     while (!second_.load() && !done_.load()) asm volatile("yield");
     if (done_.load()) return;
     vm_.Load(1);
-    const uint64_t exit = vm_.Run(1);
+    uint64_t exit;
+    do {
+      asm volatile("yield");
+      exit = vm_.Run(1);
+      if (exit == HF_EXIT_KICK)
+        Expect(vm_.run_page(1).x[0] == 1, "vCPU 1 interrupts vCPU 0");
+    } while (exit == HF_EXIT_WAIT || exit == HF_EXIT_KICK);
     Expect(exit == HF_EXIT_OFF, "vCPU 1 turns itself off");
     vm_.Put();
   }
@@ -101,11 +107,18 @@ class Suite {
     WriteFreeRegisters(kHostPattern);
     if (HasTpidr2()) WriteTpidr2(kHostPattern + 0x200);
     Registers after;
-    CallWithAllRegisters(kHostPattern, &after, HF_VCPU_RUN, 0, 0, 0);
-    CheckRegisters(after, ReadFreeRegisters());
-    const uint64_t exit = after.x[1];
     volatile hf_run_page& page = vm_.run_page(0);
-    Expect(after.x[0] == 0 && exit == page.exit, "the result is the page's");
+    uint64_t exit;
+    if (sve_next_) {
+      sve_next_ = false;
+      CheckSve(CallWithSve(kHostPattern, sve_, HF_VCPU_RUN));
+      exit = page.exit;
+    } else {
+      CallWithAllRegisters(kHostPattern, &after, HF_VCPU_RUN, 0, 0, 0);
+      CheckRegisters(after, ReadFreeRegisters());
+      exit = after.x[1];
+      Expect(after.x[0] == 0 && exit == page.exit, "the result is the page's");
+    }
     if (vm_.Everyday(0, exit)) {
       if (exit == HF_EXIT_INTERRUPT) ++interrupts_;
       return true;
@@ -115,8 +128,13 @@ class Suite {
         Expect(page.value == 1, "it turns vCPU 1 on");
         second_.store(true);
         return true;
+      case HF_EXIT_KICK:
+        Expect(page.x[0] == 2, "vCPU 0 interrupts vCPU 1");
+        return true;
       case HF_EXIT_WAIT:
-        Wait(page.value);
+        asm volatile("yield");
+        // Without a timer it waits for vCPU 1.
+        if (page.value != ~uint64_t{0}) Wait(page.value);
         return true;
       case HF_EXIT_MMIO:
         Device(page);
@@ -154,6 +172,22 @@ class Suite {
       foreign |= (x & kPatternMask) == kGuestPattern;
     Expect(same, "the host's registers outlive the guest");
     Expect(!foreign, "the host sees nothing of the guest's registers");
+  }
+
+  // The same of SVE's registers, with vectors of `bytes` bytes.
+  void CheckSve(uint64_t bytes) {
+    bool same = bytes >= 16;
+    for (unsigned i = 0; i < 32; ++i) {
+      for (uint64_t word = 0; word < bytes / 8; ++word)
+        same &= sve_[i * (bytes / 8) + word] == kHostPattern + i;
+    }
+    const auto* const p = reinterpret_cast<const uint8_t*>(sve_) + 32 * bytes;
+    for (unsigned i = 0; i < 16; ++i) {
+      for (uint64_t byte = 0; byte < bytes / 8; ++byte)
+        same &= p[i * (bytes / 8) + byte] == (i % 2 == 0 ? 0xff : 0);
+    }
+    Expect(same, "the host's SVE registers outlive the guest");
+    sve_seen_ = bytes;
   }
 
   // Until the guest's timer is due.
@@ -205,7 +239,10 @@ class Suite {
     uint64_t result = 0, value = 0;
     switch (static_cast<SuiteStep>(page.x[1])) {
       case SuiteStep::kRegisters:
-        break;  // looked at after every turn
+        // Looked at after every turn. The next, in which the guest uses its
+        // vectors again, with SVE.
+        sve_next_ = sve_seen_ == 0 && OpenSve();
+        break;
       case SuiteStep::kShared:
         result = TryRead64(vm_.FrameOf(gfn) * kPageSize, &value) ||
                  value != b || TryWrite64(vm_.FrameOf(gfn) * kPageSize, b + 1);
@@ -245,6 +282,9 @@ class Suite {
   std::atomic<bool> second_{false}, done_{false};
   uint64_t stored_ = 0, poison_ = 0, read_only_ = 0;
   unsigned interrupts_ = 0;
+  bool sve_next_ = false;
+  uint64_t sve_seen_ = 0;
+  uint64_t* const sve_ = reinterpret_cast<uint64_t*>(AllocatePages(3));
 };
 
 }  // namespace

@@ -169,3 +169,151 @@ CallWithAllRegisters:
         ldp     x29, x30, [sp, #80]
         add     sp, sp, #112
         ret
+
+        .arch_extension sve
+// uint64_t CallWithSve(uint64_t pattern, void* after, uint64_t x0): the same with
+// SVE's registers, as long as they are: z<n> is pattern + n in each doubleword,
+// p<n> all ones if n is even. After the call Z, and behind them P, go to `after`.
+// Returns the bytes of a vector. SVE must be open at EL1.
+        .global CallWithSve
+CallWithSve:
+        stp     x19, x30, [sp, #-16]!
+        mov     x19, x1
+        dup     z0.d, x0
+        add     x0, x0, #1
+        dup     z1.d, x0
+        add     x0, x0, #1
+        dup     z2.d, x0
+        add     x0, x0, #1
+        dup     z3.d, x0
+        add     x0, x0, #1
+        dup     z4.d, x0
+        add     x0, x0, #1
+        dup     z5.d, x0
+        add     x0, x0, #1
+        dup     z6.d, x0
+        add     x0, x0, #1
+        dup     z7.d, x0
+        add     x0, x0, #1
+        dup     z8.d, x0
+        add     x0, x0, #1
+        dup     z9.d, x0
+        add     x0, x0, #1
+        dup     z10.d, x0
+        add     x0, x0, #1
+        dup     z11.d, x0
+        add     x0, x0, #1
+        dup     z12.d, x0
+        add     x0, x0, #1
+        dup     z13.d, x0
+        add     x0, x0, #1
+        dup     z14.d, x0
+        add     x0, x0, #1
+        dup     z15.d, x0
+        add     x0, x0, #1
+        dup     z16.d, x0
+        add     x0, x0, #1
+        dup     z17.d, x0
+        add     x0, x0, #1
+        dup     z18.d, x0
+        add     x0, x0, #1
+        dup     z19.d, x0
+        add     x0, x0, #1
+        dup     z20.d, x0
+        add     x0, x0, #1
+        dup     z21.d, x0
+        add     x0, x0, #1
+        dup     z22.d, x0
+        add     x0, x0, #1
+        dup     z23.d, x0
+        add     x0, x0, #1
+        dup     z24.d, x0
+        add     x0, x0, #1
+        dup     z25.d, x0
+        add     x0, x0, #1
+        dup     z26.d, x0
+        add     x0, x0, #1
+        dup     z27.d, x0
+        add     x0, x0, #1
+        dup     z28.d, x0
+        add     x0, x0, #1
+        dup     z29.d, x0
+        add     x0, x0, #1
+        dup     z30.d, x0
+        add     x0, x0, #1
+        dup     z31.d, x0
+        add     x0, x0, #1
+        ptrue   p0.b
+        pfalse  p1.b
+        ptrue   p2.b
+        pfalse  p3.b
+        ptrue   p4.b
+        pfalse  p5.b
+        ptrue   p6.b
+        pfalse  p7.b
+        ptrue   p8.b
+        pfalse  p9.b
+        ptrue   p10.b
+        pfalse  p11.b
+        ptrue   p12.b
+        pfalse  p13.b
+        ptrue   p14.b
+        pfalse  p15.b
+        mov     x0, x2
+        mov     x1, xzr
+        mov     x2, xzr
+        mov     x3, xzr
+        hvc     #0
+        str     z0, [x19, #0, mul vl]
+        str     z1, [x19, #1, mul vl]
+        str     z2, [x19, #2, mul vl]
+        str     z3, [x19, #3, mul vl]
+        str     z4, [x19, #4, mul vl]
+        str     z5, [x19, #5, mul vl]
+        str     z6, [x19, #6, mul vl]
+        str     z7, [x19, #7, mul vl]
+        str     z8, [x19, #8, mul vl]
+        str     z9, [x19, #9, mul vl]
+        str     z10, [x19, #10, mul vl]
+        str     z11, [x19, #11, mul vl]
+        str     z12, [x19, #12, mul vl]
+        str     z13, [x19, #13, mul vl]
+        str     z14, [x19, #14, mul vl]
+        str     z15, [x19, #15, mul vl]
+        str     z16, [x19, #16, mul vl]
+        str     z17, [x19, #17, mul vl]
+        str     z18, [x19, #18, mul vl]
+        str     z19, [x19, #19, mul vl]
+        str     z20, [x19, #20, mul vl]
+        str     z21, [x19, #21, mul vl]
+        str     z22, [x19, #22, mul vl]
+        str     z23, [x19, #23, mul vl]
+        str     z24, [x19, #24, mul vl]
+        str     z25, [x19, #25, mul vl]
+        str     z26, [x19, #26, mul vl]
+        str     z27, [x19, #27, mul vl]
+        str     z28, [x19, #28, mul vl]
+        str     z29, [x19, #29, mul vl]
+        str     z30, [x19, #30, mul vl]
+        str     z31, [x19, #31, mul vl]
+        addvl   x19, x19, #16
+        addvl   x19, x19, #16
+        str     p0, [x19, #0, mul vl]
+        str     p1, [x19, #1, mul vl]
+        str     p2, [x19, #2, mul vl]
+        str     p3, [x19, #3, mul vl]
+        str     p4, [x19, #4, mul vl]
+        str     p5, [x19, #5, mul vl]
+        str     p6, [x19, #6, mul vl]
+        str     p7, [x19, #7, mul vl]
+        str     p8, [x19, #8, mul vl]
+        str     p9, [x19, #9, mul vl]
+        str     p10, [x19, #10, mul vl]
+        str     p11, [x19, #11, mul vl]
+        str     p12, [x19, #12, mul vl]
+        str     p13, [x19, #13, mul vl]
+        str     p14, [x19, #14, mul vl]
+        str     p15, [x19, #15, mul vl]
+        rdvl    x0, #1
+        ldp     x19, x30, [sp], #16
+        ret

@@ -30,6 +30,18 @@ inline void OpenFp() {
   asm volatile("msr cpacr_el1, %0\n isb" : : "r"(uint64_t{3} << 20));
 }
 
+// SVE, where there is, with the longest vectors (CPACR_EL1.ZEN, ZCR_EL1).
+inline constexpr uint64_t kMaxSveBytes = 32 * 256 + 16 * 32;
+extern "C" uint64_t CallWithSve(uint64_t pattern, void* after, uint64_t x0);
+inline bool OpenSve() {
+  uint64_t pfr0;
+  asm volatile("mrs %0, id_aa64pfr0_el1" : "=r"(pfr0));
+  if ((pfr0 >> 32 & 0xf) == 0) return false;
+  asm volatile("msr cpacr_el1, %0\n isb" : : "r"(uint64_t{0x33} << 16));
+  asm volatile("msr S3_0_C1_C2_0, %0\n isb" : : "r"(uint64_t{0xf}));
+  return true;
+}
+
 // System registers that hold any number, without a meaning as long as nothing
 // is going on.
 // clang-format off
