@@ -57,6 +57,7 @@ def qemu_test(
         reject = [],
         quiet = False,
         tags = [],
+        size = "medium",
         **kwargs):
     """Boots `image` and fails unless it ends with `status` and says what is expected.
 
@@ -74,6 +75,7 @@ def qemu_test(
       reject: texts that must not.
       quiet: whether QEMU must have nothing to say of what the guest does wrong.
       tags: besides qemu and cpu:2.
+      size: Bazel's.
       **kwargs: goes to the sh_test.
     """
     args = [
@@ -103,6 +105,6 @@ def qemu_test(
         ],
         tags = tags + ["cpu:2", "qemu"],
         # QEMU has its own, shorter limit.
-        size = "medium",
+        size = size,
         **kwargs
     )
