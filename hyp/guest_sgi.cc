@@ -23,17 +23,17 @@ std::optional<RunExit> SendSgi(vm_table::VmTable& vms, Vcpu& vcpu,
   SpinlockHolder hold(vms.lock);
   const auto send = [&](uint64_t index)
                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(vms.lock) {
-    Vcpu* const target = vms.VcpuAt(vm, index);
-    if (target == nullptr) return;
-    machine::PendGuestInterrupt(target->guest, intid);
-    if (target == &vcpu) return;
-    others = true;
-    if (index < exit.x.size() * 64) {
-      exit.x[index / 64] |= uint64_t{1} << index % 64;
-    } else {
-      exit.value = 1;
-    }
-  };
+                          Vcpu* const target = vms.VcpuAt(vm, index);
+                          if (target == nullptr) return;
+                          machine::PendGuestInterrupt(target->guest, intid);
+                          if (target == &vcpu) return;
+                          others = true;
+                          if (index < exit.x.size() * 64) {
+                            exit.x[index / 64] |= uint64_t{1} << index % 64;
+                          } else {
+                            exit.value = 1;
+                          }
+                        };
   if (all_others) {
     for (uint64_t i = 0; i < vm.vcpu_count(); ++i) {
       if (i != vcpu.index()) send(i);

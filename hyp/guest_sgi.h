@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interrupts that a guest's cores send each other: writes of ICC_SGI1R_EL1, which
-// trap (GICv3, IHI 0069, 12.2.21).
+// Interrupts that a guest's cores send each other: writes of ICC_SGI1R_EL1,
+// which trap (GICv3, IHI 0069, 12.2.21).
 #ifndef HOLDFAST_HYP_GUEST_SGI_H_
 #define HOLDFAST_HYP_GUEST_SGI_H_
 
@@ -13,9 +13,9 @@
 
 namespace holdfast::hyp {
 
-// Makes what `vcpu`, loaded on this CPU, wrote there pending for the vCPUs that it
-// names. The exit tells the host which to wake; there is none if it named none but
-// itself.
+// Makes what `vcpu`, loaded on this CPU, wrote there pending for the vCPUs that
+// it names. The exit tells the host which to wake; there is none if it named
+// none but itself.
 std::optional<RunExit> SendSgi(vm_table::VmTable& vms, vm_table::Vcpu& vcpu,
                                uint64_t value);
 
