@@ -177,8 +177,8 @@ struct hf_run_page {
   uint64_t reserved1[49];
 };
 
-/* Where vCPU 0 begins, and any other that PSCI CPU_ON did not tell otherwise: at
- * EL1, MMU off, interrupts masked, x0 = index of the vCPU. */
+/* Where vCPU 0 begins: at EL1, MMU off, interrupts masked, x0 = 0. The others are
+ * off until the guest turns them on (PSCI CPU_ON), where that says. */
 #define HF_GUEST_ENTRY 0x80000000u
 
 /* Calls of a guest: HVC #0, x0 = function id, x1..x3 = arguments; results in

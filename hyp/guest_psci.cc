@@ -87,12 +87,19 @@ int64_t AffinityInfo(vm_table::VmTable& vms, Vm& vm, uint64_t target,
 
 }  // namespace
 
-bool IsPsci(uint64_t id) { return IsServed(FunctionOf(id)); }
+// The id is in W0 (SMCCC 1.2, 3.1).
+bool IsPsci(uint64_t x0) {
+  return IsServed(FunctionOf(static_cast<uint32_t>(x0)));
+}
 
 std::optional<RunExit> HandlePsci(vm_table::VmTable& vms, Vcpu& vcpu,
                                   GuestRegs& regs) {
   Vm& vm = vcpu.vm();
-  const uint64_t id = regs.x[0], a = regs.x[1], b = regs.x[2], c = regs.x[3];
+  // So are the arguments of a 32-bit call in W1 to W3.
+  const uint64_t id = static_cast<uint32_t>(regs.x[0]);
+  const uint64_t mask = (id & kSmc64) != 0 ? ~uint64_t{0} : 0xffff'ffff;
+  const uint64_t a = regs.x[1] & mask, b = regs.x[2] & mask,
+                 c = regs.x[3] & mask;
   const auto answer = [&](int64_t x0) {
     regs.x[0] = static_cast<uint64_t>(x0);
   };

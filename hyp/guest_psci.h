@@ -15,8 +15,8 @@
 
 namespace holdfast::hyp {
 
-// Whether the function id is one of PSCI's or SMCCC's own.
-bool IsPsci(uint64_t id);
+// Whether the function id in w0 is one of PSCI's or SMCCC's own.
+bool IsPsci(uint64_t x0);
 // Serves the call in `regs` of a vCPU that is loaded on this CPU. Returns the
 // exit that it leads to, if it does not just go on.
 std::optional<RunExit> HandlePsci(vm_table::VmTable& vms, vm_table::Vcpu& vcpu,

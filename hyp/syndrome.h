@@ -77,6 +77,11 @@ constexpr Ipa FaultPage(const vm_table::GuestExit& exit) {
   return Ipa((exit.hpfar >> 4 & ((uint64_t{1} << 40) - 1)) << 12)
       .AlignDown(kPageSize);
 }
+// The byte: of the virtual address only what every page size leaves alone.
+constexpr Ipa FaultAddress(const vm_table::GuestExit& exit) {
+  return Ipa((exit.hpfar >> 4 & ((uint64_t{1} << 40) - 1)) << 12 |
+             (exit.far & 0xfff));
+}
 constexpr uint64_t HpfarOf(Ipa ipa) { return ipa.value() >> 12 << 4; }
 
 }  // namespace holdfast::hyp

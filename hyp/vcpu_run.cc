@@ -93,7 +93,7 @@ RunExit AbortExit(Vcpu& vcpu) {
   const Owed access = AccessOf(esr);
   vcpu.owed = access;
   exit.exit = HF_EXIT_MMIO;
-  exit.ipa += vcpu.exit.far % kPageSize;
+  exit.ipa = FaultAddress(vcpu.exit).value();
   exit.syndrome |= uint64_t{access.bytes} << 8;
   if (access.store && access.rt < 31) {
     exit.value = vcpu.guest.regs.x[access.rt];
@@ -165,6 +165,19 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
   }
 }
 
+// The guest, or another of its cores, has ended it.
+static std::optional<RunExit> EndedExit(const Vm& vm) {
+  switch (vm.ended.load(std::memory_order_relaxed)) {
+    case Vm::Ended::kOff:
+      return RunExit{.exit = HF_EXIT_SYSTEM_OFF};
+    case Vm::Ended::kReset:
+      return RunExit{.exit = HF_EXIT_SYSTEM_RESET};
+    case Vm::Ended::kNo:
+      break;
+  }
+  return std::nullopt;
+}
+
 // C: ReadRunPage.
 CallResult Calls::VcpuRun(Hypervisor& hv, const Args&) {
   Vcpu& vcpu = *hv.ThisCpu().loaded;
@@ -172,17 +185,7 @@ CallResult Calls::VcpuRun(Hypervisor& hv, const Args&) {
   const Result<RunInput> input = ReadRunPage(vcpu.run_page());
   if (!input.has_value()) return Failed(input.error());
 
-  std::optional<RunExit> exit;
-  switch (vm.ended.load(std::memory_order_relaxed)) {
-    case Vm::Ended::kOff:
-      exit = RunExit{.exit = HF_EXIT_SYSTEM_OFF};
-      break;
-    case Vm::Ended::kReset:
-      exit = RunExit{.exit = HF_EXIT_SYSTEM_RESET};
-      break;
-    case Vm::Ended::kNo:
-      break;
-  }
+  std::optional<RunExit> exit = EndedExit(vm);
   if (!exit.has_value()) {
     Power power = vcpu.power.load(std::memory_order_acquire);
     if (power == Power::kPending) {
@@ -202,6 +205,7 @@ CallResult Calls::VcpuRun(Hypervisor& hv, const Args&) {
   while (!exit.has_value()) {
     exit = HandleTrap(hv, vcpu,
                       machine::RunGuest(vcpu.guest, vm.stage2.context()));
+    if (!exit.has_value()) exit = EndedExit(vm);
   }
   WriteRunPage(vcpu.run_page(), *exit);
   return {static_cast<int64_t>(exit->exit)};

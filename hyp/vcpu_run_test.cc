@@ -62,8 +62,9 @@ class VcpuRunTest : public testing::Test {
                  uint64_t ec = kEcDataAbortLower) {
     Then([=](GuestState&) {
       GuestTrap trap = Sync(ec, iss);
-      trap.far = address + 0x5000'0000'0000;  // a VA, of which the page counts
-      trap.hpfar = HpfarOf(Ipa(address & ~(kPageSize - 1)));
+      // A VA that has the last 12 bits in common, and nothing else.
+      trap.far = (address ^ 0x5000'0000'f000) + 0x1'0000'0000;
+      trap.hpfar = HpfarOf(Ipa(address & ~uint64_t{0xfff}));
       return trap;
     });
   }
@@ -462,6 +463,37 @@ TEST_F(VcpuRunTest, SystemOffEndsAllCores) {
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_VCPU_LOAD, vm_.handle, 1), "0");
   EXPECT_EQ(world_.Call(HF_VCPU_RUN).x1, uint64_t{HF_EXIT_SYSTEM_OFF});
+}
+
+// ... wherever they are just then, and whatever they do.
+TEST_F(VcpuRunTest, SystemOffIsSeenAtTheNextTrap) {
+  Load(vm_);
+  Then([](GuestState& guest) {
+    guest.regs.x[0] = HF_GUEST_MEMINFO;
+    return Sync(kEcHvc64);
+  });
+  turns_.insert(turns_.begin(), [&](GuestState& guest) {
+    world_.hv().loaded(0)->vm().ended.store(vm_table::Vm::Ended::kReset);
+    guest.regs.x[0] = HF_GUEST_MEMINFO;
+    return Sync(kEcHvc64);
+  });
+  EXPECT_EQ(Run(), HF_EXIT_SYSTEM_RESET);
+  EXPECT_EQ(turns_.size(), 1u);
+}
+
+TEST_F(VcpuRunTest, Psci32TakesTheLowerHalfOfRegisters) {
+  constexpr uint64_t kJunk = 0xdead'0000'0000'0000;
+  Load(vm_);
+  ThenCall({kJunk | 0x8400'0003, kJunk | 1, kJunk | 0x8000'8000, kJunk | 7});
+  ASSERT_EQ(Run(), HF_EXIT_CPU_ON);
+  EXPECT_EQ(Page().value, 1u);
+  ASSERT_EQ(Call(HF_VCPU_PUT), "0");
+  ASSERT_EQ(Call(HF_VCPU_LOAD, vm_.handle, 1), "0");
+  ThenLook([](GuestState& guest) {
+    EXPECT_EQ(guest.regs.pc, 0x8000'8000u);
+    EXPECT_EQ(guest.regs.x[0], 7u);
+  });
+  EXPECT_EQ(world_.Call(HF_VCPU_RUN).x1, uint64_t{HF_EXIT_INTERRUPT});
 }
 
 TEST_F(VcpuRunTest, SharingAMissingPageStopsAsAStoreWould) {
