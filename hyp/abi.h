@@ -137,7 +137,9 @@
 /* a call that EL2 does not serve: `x`. `answered` = 1: x0..x3 become `result`; 0:
  * x0 = -1 */
 #define HF_EXIT_CALL      3u
-#define HF_EXIT_WAIT      4u /* it waits: `value` is when its timer fires, or ~0 */
+/* it waits for an interrupt: `value` is when its timer fires, or ~0. 0: it spins,
+ * and others may run first */
+#define HF_EXIT_WAIT      4u
 #define HF_EXIT_CPU_ON    5u /* it turned on vCPU `value`: run that one too */
 #define HF_EXIT_OFF       6u /* this vCPU is off, until another turns it on */
 #define HF_EXIT_SYSTEM_OFF   7u /* PSCI: the whole VM. None of its vCPUs */

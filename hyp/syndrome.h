@@ -21,6 +21,7 @@ inline constexpr uint64_t kEcSmc64 = 0x17;
 inline constexpr uint64_t kEcInstructionAbortLower = 0x20;
 inline constexpr uint64_t kEcDataAbortLower = 0x24;
 
+inline constexpr uint64_t kWfxIsWfe = 1;  // TI of its ISS
 inline constexpr uint64_t kEcSysreg = 0x18;
 
 inline constexpr uint64_t kEsrIl = uint64_t{1} << 25;

@@ -117,6 +117,9 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
     case kEcWfx: {
       vcpu.exit = {.esr = trap.esr};
       regs.pc += kInstruction;
+      // WFE: it waits for another core, which the host may have to run first.
+      if ((trap.esr & kWfxIsWfe) != 0)
+        return RunExit{.exit = HF_EXIT_WAIT, .value = 0};
       const uint64_t deadline = machine::GuestDeadline(vcpu.guest);
       if (deadline == 0) return std::nullopt;
       return RunExit{.exit = HF_EXIT_WAIT, .value = deadline};

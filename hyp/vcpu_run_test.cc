@@ -316,13 +316,18 @@ TEST_F(VcpuRunTest, WaitsOnlyIfThereIsSomethingToWaitFor) {
   ASSERT_EQ(Run(), HF_EXIT_WAIT);
   EXPECT_EQ(Page().value, 12345u);
   EXPECT_EQ(State().regs.pc, kPc + 4);
+  // WFE is for another core: it may run on at once.
+  Then([](GuestState&) { return Sync(kEcWfx, 1); });
+  ASSERT_EQ(Run(), HF_EXIT_WAIT);
+  EXPECT_EQ(Page().value, 0u);
+  EXPECT_EQ(State().regs.pc, kPc + 8);
   // An interrupt is pending: WFI is a NOP.
   Page().interrupts = 1;
   Page().intid[0] = 32;
   Then([](GuestState&) { return Sync(kEcWfx); });
   ThenCall({0x99});
   EXPECT_EQ(Run(), HF_EXIT_CALL);
-  EXPECT_EQ(State().regs.pc, kPc + 12);
+  EXPECT_EQ(State().regs.pc, kPc + 16);
   Page().interrupts = 0;
   ThenCall({kPsciSuspend, 0, 0, 0});
   EXPECT_EQ(Run(), HF_EXIT_INTERRUPT);

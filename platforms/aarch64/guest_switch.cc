@@ -159,9 +159,9 @@ Controls GuestControls(const GuestState& guest, const Stage2Context& stage2,
                        const Controls& host, const Cpu& cpu) {
   uint64_t hcr = HcrEl2::kVm | HcrEl2::kSwio | HcrEl2::kPtw | HcrEl2::kFmo |
                  HcrEl2::kImo | HcrEl2::kAmo | HcrEl2::kFb | HcrEl2::kBsuInner |
-                 HcrEl2::kTwi | HcrEl2::kTid3 | HcrEl2::kTsc | HcrEl2::kTidcp |
-                 HcrEl2::kTacr | HcrEl2::kTsw | HcrEl2::kTlor | HcrEl2::kTerr |
-                 HcrEl2::kRw;
+                 HcrEl2::kTwi | HcrEl2::kTwe | HcrEl2::kTid3 | HcrEl2::kTsc |
+                 HcrEl2::kTidcp | HcrEl2::kTacr | HcrEl2::kTsw | HcrEl2::kTlor |
+                 HcrEl2::kTerr | HcrEl2::kRw;
   if (cpu.machine.features.fwb) hcr |= HcrEl2::kFwb;
   if (cpu.machine.pauth) hcr |= HcrEl2::kApi | HcrEl2::kApk;
   return {

@@ -163,6 +163,7 @@ struct HcrEl2 {
   static constexpr uint64_t kFb = Bit(9);
   static constexpr uint64_t kBsuInner = Bit(10);
   static constexpr uint64_t kTwi = Bit(13);
+  static constexpr uint64_t kTwe = Bit(14);
   static constexpr uint64_t kTid3 = Bit(18);
   static constexpr uint64_t kTsc = Bit(19);
   static constexpr uint64_t kTidcp = Bit(20);

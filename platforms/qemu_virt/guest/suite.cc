@@ -183,6 +183,7 @@ void Cores() {
   Expect(Hvc(kPsciCpuOn, 1, SecondaryEntry(), 1).x[0] == 0,
          "it turns vCPU 1 on");
   while (g_secondary_ran == 0) asm volatile("yield");
+  asm volatile("wfe");  // the host may run others first
   Expect(g_secondary_ran == 1, "which runs where it was told to");
   payload::SendInterrupt(/*target=*/1, 3);
   uint32_t intid;
