@@ -184,19 +184,23 @@ Controls GuestControls(const GuestState& guest, const Stage2Context& stage2,
   };
 }
 
-// ---- FP
-// ----------------------------------------------------------------------
+// ---- FP ---------------------------------------------------------------------
 
 struct Svcr {  // FEAT_SME
   static constexpr uint64_t kSm = Bit(0);
   HOLDFAST_SYSREG_RW("S3_3_C4_C2_2")
 };
 
-// The host's vectors go to memory and the guest's come: at its first use.
-void TakeVectors(GuestState& guest, Cpu& cpu, const Extensions& has) {
+// All that a world can have of vectors is in EL2's reach.
+void OpenVectors(const Extensions& has) {
   CptrEl2::Write(kCptrOpen | (has.sve ? 0 : CptrEl2::kTz) |
                  (has.sme ? 0 : CptrEl2::kTsm));
   Isb();
+}
+
+// The host's vectors go to memory and the guest's come: at its first use.
+void TakeVectors(GuestState& guest, Cpu& cpu, const Extensions& has) {
+  OpenVectors(has);
   VectorState& host = cpu.host_vectors;
   host.svcr = has.sme ? Svcr::Read() : 0;
   const bool streaming = (host.svcr & Svcr::kSm) != 0;
@@ -214,9 +218,7 @@ void TakeVectors(GuestState& guest, Cpu& cpu, const Extensions& has) {
 // The reverse. Every register that the guest could write gets what the host
 // had.
 void GiveVectorsBack(GuestState& guest, Cpu& cpu, const Extensions& has) {
-  CptrEl2::Write(kCptrOpen | (has.sve ? 0 : CptrEl2::kTz) |
-                 (has.sme ? 0 : CptrEl2::kTsm));
-  Isb();
+  OpenVectors(has);
   SaveFp(&guest.fp);
   const VectorState& host = cpu.host_vectors;
   const bool streaming = (host.svcr & Svcr::kSm) != 0;
@@ -228,8 +230,7 @@ void GiveVectorsBack(GuestState& guest, Cpu& cpu, const Extensions& has) {
   }
 }
 
-// ---- Interrupts
-// ----------------------------------------------------------------
+// ---- Interrupts -------------------------------------------------------------
 
 // A list register (ICH_LR<n>_EL2).
 struct Lr {
@@ -292,39 +293,35 @@ bool TimerFires(const El1Registers& el1) {
          CntpctEl0::Read() >= el1.cntv_cval;
 }
 
-// The list register that holds `intid`, a free one, or `count`: none.
-unsigned FindLr(const VirtualGic& gic, unsigned count, uint32_t intid) {
-  unsigned free = count;
-  for (unsigned i = 0; i < count; ++i) {
-    if ((gic.lr[i] & (Lr::kPending | Lr::kActive)) == 0) {
-      free = i;
-    } else if (Lr::IntId::Get(gic.lr[i]) == intid) {
-      return i;
-    }
-  }
-  return free;
+constexpr bool IsTaken(uint64_t lr) {
+  return (lr & (Lr::kPending | Lr::kActive)) != 0;
 }
 
-// Puts `intid` into a list register; false if all are taken.
-bool Pend(VirtualGic& gic, unsigned count, uint32_t intid) {
-  const unsigned n = FindLr(gic, count, intid);
-  if (n == count) return false;
-  if ((gic.lr[n] & Lr::kActive) != 0) {
-    gic.lr[n] |= Lr::kPending;
-  } else {
-    gic.lr[n] = Lr::kPending | Lr::kGroup1 | Lr::Priority::Put(Lr::kPriority) |
-                Lr::IntId::Put(intid);
+// The list register that holds `intid`, or null.
+uint64_t* FindLr(VirtualGic& gic, unsigned count, uint32_t intid) {
+  for (unsigned i = 0; i < count; ++i) {
+    if (IsTaken(gic.lr[i]) && Lr::IntId::Get(gic.lr[i]) == intid)
+      return &gic.lr[i];
   }
-  return true;
+  return nullptr;
 }
 
-bool Holds(const VirtualGic& gic, unsigned count, uint32_t intid) {
-  for (unsigned i = 0; i < count; ++i) {
-    if ((gic.lr[i] & (Lr::kPending | Lr::kActive)) != 0 &&
-        Lr::IntId::Get(gic.lr[i]) == intid)
-      return true;
+// The list register that `intid` is pending in from now on; null if all are
+// taken.
+uint64_t* Pend(VirtualGic& gic, unsigned count, uint32_t intid) {
+  uint64_t* lr = FindLr(gic, count, intid);
+  if (lr != nullptr && (*lr & Lr::kActive) != 0) {
+    *lr |= Lr::kPending;
+    return lr;
   }
-  return false;
+  for (unsigned i = 0; lr == nullptr && i < count; ++i) {
+    if (!IsTaken(gic.lr[i])) lr = &gic.lr[i];
+  }
+  if (lr != nullptr) {
+    *lr = Lr::kPending | Lr::kGroup1 | Lr::Priority::Put(Lr::kPriority) |
+          Lr::IntId::Put(intid);
+  }
+  return lr;
 }
 
 // Takes what is pending into list registers, and says whether the timer's
@@ -334,29 +331,27 @@ bool Holds(const VirtualGic& gic, unsigned count, uint32_t intid) {
 // is.
 bool PrepareInterrupts(GuestState& guest, unsigned count) {
   VirtualGic& gic = guest.gic;
-  const bool fires = TimerFires(guest.el1);
-  const unsigned timer = FindLr(gic, count, kVirtualTimerInterrupt);
-  if (fires) {
-    if (!Holds(gic, count, kVirtualTimerInterrupt) &&
-        Pend(gic, count, kVirtualTimerInterrupt)) {
-      gic.lr[FindLr(gic, count, kVirtualTimerInterrupt)] |=
-          Lr::kHardware | Lr::Physical::Put(kVirtualTimerInterrupt);
+  uint64_t* timer = FindLr(gic, count, kVirtualTimerInterrupt);
+  if (!TimerFires(guest.el1)) {
+    // It was told off before it was seen.
+    if (timer != nullptr) *timer &= ~Lr::kPending;
+  } else if (timer == nullptr) {
+    timer = Pend(gic, count, kVirtualTimerInterrupt);
+    if (timer != nullptr) {
+      *timer |= Lr::kHardware | Lr::Physical::Put(kVirtualTimerInterrupt);
     }
-  } else if (timer != count &&
-             Lr::IntId::Get(gic.lr[timer]) == kVirtualTimerInterrupt) {
-    gic.lr[timer] &= ~Lr::kPending;  // it was told off before it was seen
   }
   for (unsigned word = 0; word < gic.pending.size(); ++word) {
     uint64_t bits = gic.pending[word].load(std::memory_order_relaxed);
     while (bits != 0) {
       const auto bit = static_cast<uint32_t>(__builtin_ctzll(bits));
       bits &= bits - 1;
-      if (!Pend(gic, count, word * 64 + bit)) break;
+      if (Pend(gic, count, word * 64 + bit) == nullptr) break;
       gic.pending[word].fetch_and(~(uint64_t{1} << bit),
                                   std::memory_order_relaxed);
     }
   }
-  return Holds(gic, count, kVirtualTimerInterrupt);
+  return FindLr(gic, count, kVirtualTimerInterrupt) != nullptr;
 }
 
 void LoadGic(const VirtualGic& gic, unsigned count) {
@@ -375,8 +370,7 @@ void SaveGic(VirtualGic& gic, unsigned count) {
   for (unsigned i = 0; i < count; ++i) WriteLr(i, 0);
 }
 
-// ---- In and out
-// -----------------------------------------------------------------
+// ---- In and out -------------------------------------------------------------
 
 // Where a speculated AT can walk EL1&0 at EL2 (errata.h), the walks are
 // forbidden while its registers are of two worlds; as in stage2_switch.h.
