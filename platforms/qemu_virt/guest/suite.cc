@@ -131,6 +131,12 @@ void SetTimer(uint64_t when) {
   asm volatile("msr cntv_cval_el0, %0" : : "r"(when));
   asm volatile("msr cntv_ctl_el0, %0\n isb" : : "r"(uint64_t{1}));
 }
+// What it would be told of next, and stays pending.
+uint64_t PendingInterrupt() {
+  uint64_t intid;
+  asm volatile("mrs %0, S3_0_C12_C12_2" : "=r"(intid));  // ICC_HPPIR1_EL1
+  return intid;
+}
 void TimerIs(bool waits) {
   uint64_t frequency;
   asm volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
@@ -140,10 +146,8 @@ void TimerIs(bool waits) {
     if (waits) {
       asm volatile("wfi");
     } else {
-      uint64_t pending;
-      do {
-        asm volatile("mrs %0, S3_0_C12_C12_2" : "=r"(pending));  // HPPIR1
-      } while (pending == kNoInterrupt);
+      while (PendingInterrupt() == kNoInterrupt) {
+      }
     }
     const uint32_t intid = TakeInterrupt();
     Expect(intid == kTimer, "the timer's interrupt arrives");
@@ -155,6 +159,16 @@ void TimerIs(bool waits) {
     EndInterrupt(intid);
     Expect(TakeInterrupt() == kNoInterrupt, "it is a level that has gone");
   }
+}
+
+void TimerIsToldOff() {
+  SetTimer(Now());
+  while (PendingInterrupt() == kNoInterrupt) {
+  }
+  asm volatile("msr cntv_ctl_el0, xzr\n isb");
+  Hvc(HF_GUEST_FEATURES);  // EL2 has a look
+  Expect(PendingInterrupt() == kNoInterrupt,
+         "a timer told off before it was seen is not heard of");
 }
 
 void Secondary(unsigned vcpu) {
@@ -226,6 +240,7 @@ int GuestMain() {
   Interrupts();
   TimerIs(/*waits=*/true);
   TimerIs(/*waits=*/false);
+  TimerIsToldOff();
   Cores();
   const bool is_protected = Hvc(HF_GUEST_FEATURES).x[0] == 0x7d;
   if (!is_protected) {
