@@ -90,7 +90,7 @@ class World {
   void Put() { Do(HF_VCPU_PUT); }
   void Donate() {
     ForPages([&](uint64_t pfn, uint64_t gfn) {
-      Do(HF_HOST_DONATE_GUEST, pfn, gfn);
+      Do(HF_HOST_DONATE_GUEST, pfn, gfn, 1);
     });
   }
   void Share() {
@@ -101,7 +101,7 @@ class World {
   // Until it says that there is no more: what a host does at the end of a VM.
   void ReclaimAll() {
     for (uint64_t gfn = 0; gfn != HF_NO_GFN; gfn = more_)
-      static_cast<void>(Call(HF_RECLAIM_DYING_GUEST_PAGE, owned_, gfn));
+      static_cast<void>(Call(HF_RECLAIM_DYING_GUEST_PAGE, owned_, gfn, 1));
   }
   void End() {
     Do(HF_START_TEARDOWN_VM, owned_);
@@ -170,8 +170,9 @@ void Dying(World& w) {
   w.Do(HF_START_TEARDOWN_VM, w.owned());
 }
 void ForceReclaim(World& w) {
-  w.ForPages(
-      [&](uint64_t pfn, uint64_t) { w.Do(HF_FORCE_RECLAIM_GUEST_PAGE, pfn); });
+  w.ForPages([&](uint64_t pfn, uint64_t) {
+    w.Do(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1);
+  });
 }
 void ShareHyp(World& w) {
   w.ForPages([&](uint64_t pfn, uint64_t) { w.Do(HF_HOST_SHARE_HYP, pfn); });

@@ -10,8 +10,9 @@
  *
  * Memory is named by frame number (pfn: physical, gfn: guest), of the granule
  * EL2 was built with (HF_PROBE tells). A call that takes nr_pages says what it
- * accepts. topup_vm and drain_vm do as much as fits the time a call may take
- * and say how far they came: call again for the rest.
+ * accepts. Calls that say "pages done", and reclaim_dying_guest_page and
+ * drain_vm, do as much as fits the time a call may take and say how far they
+ * came: call again for the rest.
  *
  * What each call checks, in which order, and every error: docs/abi.md.
  */
@@ -36,8 +37,8 @@
 
 /* Pages between host and guest. "p": needs a vCPU of a protected VM loaded on
  * this CPU; "n": of a non-protected one. */
-/* p: pfn, gfn. ENOMEM: x2 = frames of stock that are missing, 0 if it is EL2's
- * own tables that ran out */
+/* p: pfn, gfn, nr_pages; x2 = pages done. ENOMEM: x2 = frames of stock that are
+ * missing, 0 if it is EL2's own tables that ran out */
 #define HF_HOST_DONATE_GUEST            HF_CALL(0x02u)
 /* n: pfn, gfn, nr_pages, prot; nr_pages is 1 or a block's. ENOMEM as above */
 #define HF_HOST_SHARE_GUEST             HF_CALL(0x03u)
@@ -48,9 +49,9 @@
 #define HF_HOST_TEST_CLEAR_YOUNG_GUEST  HF_CALL(0x07u)
 #define HF_HOST_MKYOUNG_GUEST           HF_CALL(0x08u) /* n: gfn */
 #define HF_TLB_FLUSH_VMID               HF_CALL(0x09u) /* handle */
-#define HF_FORCE_RECLAIM_GUEST_PAGE     HF_CALL(0x0eu) /* pfn */
-/* handle, gfn; x2 = next gfn that may hold a page, HF_NO_GFN if none; set on
- * success and on ENOENT */
+#define HF_FORCE_RECLAIM_GUEST_PAGE     HF_CALL(0x0eu) /* pfn, nr_pages; x2 = pages done */
+/* handle, gfn, nr_pages; x2 = next gfn that may hold a page, HF_NO_GFN if none;
+ * set on success and on ENOENT */
 #define HF_RECLAIM_DYING_GUEST_PAGE     HF_CALL(0x0fu)
 
 /* Life of a VM. */
@@ -98,8 +99,8 @@
 #define HF_UID_3 0x6166646cu
 
 /* A new call or result: minor. Anything a host would have to change for: major. */
-#define HF_ABI_MAJOR 1u
-#define HF_ABI_MINOR 1u
+#define HF_ABI_MAJOR 2u
+#define HF_ABI_MINOR 0u
 
 /* Features (x2 of HF_PROBE). */
 #define HF_FEATURE_PROTECTED_VMS     (1u << 0)
@@ -187,8 +188,9 @@ struct hf_run_page {
  * x0..x3. Only a protected guest's are served. */
 #define HF_GUEST_FEATURES    0x86000000u /* x0 = one bit for each number served */
 #define HF_GUEST_MEMINFO     0xC6000002u /* 0, 0, 0; x0 = bytes of a page */
-#define HF_GUEST_MEM_SHARE   0xC6000003u /* ipa, 0, 0 */
-#define HF_GUEST_MEM_UNSHARE 0xC6000004u /* ipa, 0, 0 */
+/* ipa, nr_pages (0 counts as 1), 0; x1 = pages done: again for the rest */
+#define HF_GUEST_MEM_SHARE   0xC6000003u
+#define HF_GUEST_MEM_UNSHARE 0xC6000004u
 /* The pages from ipa on are devices: an access to one that is not there goes to
  * the host as HF_EXIT_MMIO. All else is memory. */
 #define HF_GUEST_MMIO_MAP    0xC6000005u /* ipa, nr_pages, 0 */

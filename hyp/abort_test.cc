@@ -76,7 +76,7 @@ TEST_F(AbortTest, WhatIsNotTheHostsIsInjected) {
   const HostVm vm = world_.MakeVm();
   ASSERT_TRUE(world_.Call(HF_VCPU_LOAD, vm.handle, 0).ok());
   const uint64_t page = world_.Frames(1);
-  ASSERT_TRUE(world_.Call(HF_HOST_DONATE_GUEST, page, 0).ok());
+  ASSERT_TRUE(world_.Call(HF_HOST_DONATE_GUEST, page, 0, 1).ok());
   for (uint64_t address :
        {page * kPageSize, vm.memory * kPageSize, vm.root * kPageSize,
         tests::kImageBase, tests::kNoMapBase, tests::kFwCfgBase}) {
@@ -84,7 +84,7 @@ TEST_F(AbortTest, WhatIsNotTheHostsIsInjected) {
         << std::hex << address;
     EXPECT_FALSE(world_.Load(address).has_value());
   }
-  ASSERT_TRUE(world_.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page).ok());
+  ASSERT_TRUE(world_.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1).ok());
   EXPECT_EQ(Abort(page * kPageSize), HostAbortAction::kRetry);
 }
 

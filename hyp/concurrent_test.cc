@@ -51,7 +51,8 @@ class ConcurrentTest : public testing::Test {
   // that were not poisoned is not known to a host, so only errors count here.
   void Bury(uint64_t handle) {
     for (uint64_t gfn = 0; gfn != HF_NO_GFN;) {
-      const Reply reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, gfn);
+      const Reply reply =
+          world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, gfn, 1);
       ASSERT_TRUE(reply.ok() || reply.result() == -HF_ENOENT)
           << tests::ToString(reply);
       gfn = reply.x2;
@@ -85,11 +86,11 @@ TEST_F(ConcurrentTest, ForcedReclaimOfOnePageOneWins) {
   ASSERT_EQ(Call(HF_VCPU_LOAD, vm.handle, 0), "0");
   const uint64_t page = world_.Frames(1);
   for (uint64_t round = 0; round < 200; ++round) {
-    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, round), "0");
+    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, round, 1), "0");
     ASSERT_TRUE(world_.GuestStore(vm.handle, round * kPageSize, kSecret));
     std::string result[3];
     const auto force = [&](int i) {
-      result[i] = Call(HF_FORCE_RECLAIM_GUEST_PAGE, page);
+      result[i] = Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1);
     };
     Race({[&] { force(0); }, [&] { force(1); }, [&] { force(2); }});
     int won = 0;
@@ -113,7 +114,7 @@ TEST_F(ConcurrentTest, DonateAgainstForce) {
           ASSERT_EQ(Call(HF_VCPU_LOAD, vm.handle, 0), "0");
           for (uint64_t gfn = 0; gfn < kGfns;) {
             const std::string result =
-                Call(HF_HOST_DONATE_GUEST, first + gfn % kPages, gfn);
+                Call(HF_HOST_DONATE_GUEST, first + gfn % kPages, gfn, 1);
             if (result == "0") {
               ++gfn;
             } else {
@@ -128,7 +129,7 @@ TEST_F(ConcurrentTest, DonateAgainstForce) {
           do {
             for (uint64_t i = 0; i < kPages; ++i) {
               const std::string result =
-                  Call(HF_FORCE_RECLAIM_GUEST_PAGE, first + i);
+                  Call(HF_FORCE_RECLAIM_GUEST_PAGE, first + i, 1);
               if (result == "0") ++taken;
               ASSERT_TRUE(result == "0" || result == "-EAGAIN") << result;
             }
@@ -148,7 +149,7 @@ TEST_F(ConcurrentTest, TeardownAgainstForce) {
     constexpr uint64_t kPages = 24;
     const uint64_t first = world_.Frames(kPages);
     for (uint64_t i = 0; i < kPages; ++i) {
-      ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, first + i, i * 5), "0");
+      ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, first + i, i * 5, 1), "0");
       ASSERT_TRUE(world_.GuestStore(vm.handle, i * 5 * kPageSize, kSecret));
     }
     ASSERT_EQ(Call(HF_VCPU_PUT), "0");
@@ -161,7 +162,7 @@ TEST_F(ConcurrentTest, TeardownAgainstForce) {
           [&] {
             for (uint64_t i = 0; !done; i = (i + 7) % kPages) {
               const std::string result =
-                  Call(HF_FORCE_RECLAIM_GUEST_PAGE, first + i);
+                  Call(HF_FORCE_RECLAIM_GUEST_PAGE, first + i, 1);
               ASSERT_TRUE(result == "0" || result == "-EAGAIN") << result;
             }
           }});
@@ -370,7 +371,7 @@ TEST_F(ConcurrentTest, HostNeverSeesAGuestsContentNorWritesIt) {
                 std::this_thread::yield();
             };
             wait(reads);
-            ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0");
+            ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0");
             wait(refusals);
             for (uint64_t i = 0; i < 10; ++i) {
               ASSERT_TRUE(
@@ -379,7 +380,7 @@ TEST_F(ConcurrentTest, HostNeverSeesAGuestsContentNorWritesIt) {
                         kSecret + i)
                   << "the host wrote a guest's page";
             }
-            ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+            ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
           }
           done = true;
         },
@@ -393,7 +394,7 @@ TEST_F(ConcurrentTest, GuestLosesThePageAtOnce) {
   ASSERT_EQ(Call(HF_VCPU_LOAD, vm.handle, 0), "0");
   for (uint64_t gfn = 0; gfn < 150; ++gfn) {
     const uint64_t page = tests::kRam2Base / kPageSize + gfn;
-    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0");
+    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0");
     std::atomic<bool> touched{false};
     Race({[&] {
             while (world_.GuestStore(vm.handle, gfn * kPageSize, kSecret))
@@ -402,7 +403,7 @@ TEST_F(ConcurrentTest, GuestLosesThePageAtOnce) {
           },
           [&] {
             while (!touched) std::this_thread::yield();
-            ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+            ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
             for (int i = 0; i < 20; ++i)
               ASSERT_EQ(world_.Load(page * kPageSize), 0u);
           }});

@@ -78,15 +78,18 @@ GuestAction Hypervisor::HandleGuestCall(GuestRegs& regs) {
       return GuestAction::kExit;
   }
 
-  if (!arguments_zero) {
+  if (regs.x[3] != 0) {
     Answer(regs, kInvalidParameter);
     return GuestAction::kResume;
   }
   const uint64_t ipa = regs.x[1];
+  // Guests of pKVM, which knows no ranges, pass 0 here.
+  const uint64_t pages = regs.x[2] == 0 ? 1 : regs.x[2];
   const bool share = id == HF_GUEST_MEM_SHARE;
-  const Status status = share ? mem_.GuestShareHost(vcpu.vm(), ipa)
-                              : mem_.GuestUnshareHost(vcpu.vm(), ipa);
-  if (share && !status.has_value() && status.error() == Errno::kEnoent) {
+  const Result<uint64_t> done =
+      share ? mem_.GuestShareHost(vcpu.vm(), ipa, pages)
+            : mem_.GuestUnshareHost(vcpu.vm(), ipa, pages);
+  if (share && !done.has_value() && done.error() == Errno::kEnoent) {
     // The page is not there yet. The host sees what it would have seen had the
     // guest stored to it: it brings the page, and the guest, none the wiser,
     // makes the call again.
@@ -97,7 +100,8 @@ GuestAction Hypervisor::HandleGuestCall(GuestRegs& regs) {
     regs.pc -= kHvcBytes;
     return GuestAction::kExit;
   }
-  Answer(regs, status.has_value() ? 0 : kInvalidParameter);
+  Answer(regs, done.has_value() ? 0 : kInvalidParameter);
+  regs.x[1] = done.value_or(0);
   return GuestAction::kResume;
 }
 
@@ -105,6 +109,12 @@ GuestAction Hypervisor::HandleGuestAbort(const vm_table::GuestExit& abort) {
   HOLDFAST_CHECK(ThisCpu().loaded != nullptr);
   vm_table::Vcpu& vcpu = *ThisCpu().loaded;
   vcpu.exit = abort;
+  // A block is not there for a moment while another CPU splits it
+  // (break-before-make); that CPU holds the VM's lock until it is there again.
+  if (IsTranslationAbort(abort.esr) &&
+      mem_.IsMapped(vcpu.vm(), FaultPage(abort))) {
+    return GuestAction::kResume;
+  }
   Note(EventKind::kGuestAbort, FaultPage(abort).value(), abort.esr,
        vcpu.vm().handle().value());
   return GuestAction::kExit;

@@ -27,16 +27,17 @@ class GuestCallsTest : public testing::Test {
   GuestCallsTest() { EXPECT_EQ(Call(HF_VCPU_LOAD, vm_.handle, 0), "0"); }
   void TearDown() override { EXPECT_EQ(world_.Trouble(), ""); }
 
-  std::string Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0) {
-    return tests::ToString(world_.Call(id, x1, x2));
+  std::string Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
+                   uint64_t x3 = 0) {
+    return tests::ToString(world_.Call(id, x1, x2, x3));
   }
   vm_table::Vcpu& Loaded() {
     return *world_.hv().loaded(machine::ThisCpu().index);
   }
-  void ExpectAnswer(const GuestReply& reply, int64_t x0) {
+  void ExpectAnswer(const GuestReply& reply, int64_t x0, uint64_t x1 = 0) {
     EXPECT_TRUE(reply.resumed());
     EXPECT_EQ(reply.result(), x0);
-    EXPECT_EQ(reply.regs.x[1], 0u);
+    EXPECT_EQ(reply.regs.x[1], x1);
     EXPECT_EQ(reply.regs.x[2], 0u);
     EXPECT_EQ(reply.regs.x[3], 0u);
     EXPECT_EQ(reply.regs.pc, tests::kGuestPc);
@@ -62,17 +63,40 @@ TEST_F(GuestCallsTest, MeminfoIsThePageSize) {
 
 TEST_F(GuestCallsTest, UnusedArgumentsMustBeZero) {
   const uint64_t page = world_.Frames(1);
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 1), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 1, 1), "0");
   for (uint64_t id : {HF_GUEST_MEM_SHARE, HF_GUEST_MEM_UNSHARE}) {
-    ExpectAnswer(world_.GuestCall(id, kPageSize, 1, 0), kInvalid);
     ExpectAnswer(world_.GuestCall(id, kPageSize, 0, 1), kInvalid);
     // Before anything of the page: a missing one is not asked for.
-    ExpectAnswer(world_.GuestCall(id, 2 * kPageSize, 1, 0), kInvalid);
+    ExpectAnswer(world_.GuestCall(id, 2 * kPageSize, 1, 1), kInvalid);
   }
   EXPECT_FALSE(world_.Load(page * kPageSize).has_value());
-  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, kPageSize), 0);
+}
+
+// Guests of pKVM know no ranges, and pass 0.
+TEST_F(GuestCallsTest, NoPagesIsOnePage) {
+  const uint64_t page = world_.Frames(2);
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 1, 2), "0");
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, kPageSize), 0, 1);
   EXPECT_TRUE(world_.Load(page * kPageSize).has_value());
-  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_UNSHARE, kPageSize), 0);
+  EXPECT_FALSE(world_.Load((page + 1) * kPageSize).has_value());
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_UNSHARE, kPageSize), 0, 1);
+  EXPECT_FALSE(world_.Load(page * kPageSize).has_value());
+}
+
+TEST_F(GuestCallsTest, RangesSayHowFarTheyCame) {
+  const uint64_t page = world_.Frames(3);
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 1, 3), "0");
+  const uint64_t last = (page + 2) * kPageSize;
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, kPageSize, 2), 0, 2);
+  EXPECT_FALSE(world_.Load(last).has_value());
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, kPageSize, 3), kInvalid);
+  // The fourth is missing: not asked for before the third is shared.
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, 3 * kPageSize, 2), 0, 1);
+  EXPECT_TRUE(world_.Load(last).has_value());
+  EXPECT_FALSE(
+      world_.GuestCall(HF_GUEST_MEM_SHARE, 4 * kPageSize, 2).resumed());
+  ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_UNSHARE, kPageSize, 100), 0, 3);
+  EXPECT_FALSE(world_.Load(last).has_value());
 }
 
 TEST_F(GuestCallsTest, DevicesAreWholePagesInTheInputRange) {
@@ -153,7 +177,7 @@ TEST_F(GuestCallsTest, NonProtectedGuestsCallTheHost) {
 TEST_F(GuestCallsTest, E22_MissingPageIsAskedForAsAnAbort) {
   constexpr uint64_t kGfn = 0x1234;
   // In a table that is there: else the question for poison has no answer.
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, world_.Frames(1), kGfn + 1), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, world_.Frames(1), kGfn + 1, 1), "0");
   GuestReply reply = world_.GuestCall(HF_GUEST_MEM_SHARE, kGfn * kPageSize);
   EXPECT_EQ(reply.action, GuestAction::kExit);
   EXPECT_EQ(reply.regs.x[0], HF_GUEST_MEM_SHARE) << "to be run again";
@@ -172,19 +196,39 @@ TEST_F(GuestCallsTest, E22_MissingPageIsAskedForAsAnAbort) {
   // The host does what it does for any fault.
   const uint64_t page = world_.Frames(1);
   ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page,
-                 FaultPage(Loaded().exit).value() / kPageSize),
+                 FaultPage(Loaded().exit).value() / kPageSize, 1),
             "0");
   reply = world_.GuestCall(reply.regs.x[0], reply.regs.x[1], reply.regs.x[2],
                            reply.regs.x[3]);
-  ExpectAnswer(reply, 0);
+  ExpectAnswer(reply, 0, 1);
   EXPECT_TRUE(world_.Load(page * kPageSize).has_value());
+}
+
+// A guest's fault while another CPU takes its block apart (break-before-make)
+// is none: it waits for that CPU, and goes on.
+TEST_F(GuestCallsTest, AFaultWhereThePageIsResumes) {
+  const uint64_t page = world_.Frames(1);
+  const auto fault = [](uint64_t gfn, uint64_t status) {
+    return vm_table::GuestExit{.esr = EsrOf(kEcDataAbortLower, status),
+                               .far = 0,
+                               .hpfar = HpfarOf(Ipa(gfn * kPageSize))};
+  };
+  const auto missing = fault(0x40, kFaultTranslationLevel3);
+  EXPECT_EQ(world_.hv().HandleGuestAbort(missing), GuestAction::kExit);
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0x40, 1), "0");
+  EXPECT_EQ(world_.hv().HandleGuestAbort(missing), GuestAction::kResume);
+  // A right that it has not stays so (a permission fault of level 3).
+  EXPECT_EQ(world_.hv().HandleGuestAbort(fault(0x40, 0x0f)),
+            GuestAction::kExit);
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
+  EXPECT_EQ(world_.hv().HandleGuestAbort(missing), GuestAction::kExit);
 }
 
 // Only that case: whatever else is wrong is answered, or the host would loop.
 TEST_F(GuestCallsTest, OnlyAMissingPageIsAskedFor) {
   const uint64_t page = world_.Frames(1);
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 1), "0");
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 1, 1), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, kPageSize), kInvalid);
   ExpectAnswer(world_.GuestCall(HF_GUEST_MEM_SHARE, kGfns * kPageSize),
                kInvalid);

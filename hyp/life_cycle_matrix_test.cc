@@ -36,7 +36,7 @@ class Cell {
     world_.Call(HF_VCPU_LOAD, vm_.handle, 0);
     if (state == "loaded") return;
     if (state == "dying, in use")
-      world_.Call(HF_HOST_DONATE_GUEST, world_.Frames(1), kGfn);
+      world_.Call(HF_HOST_DONATE_GUEST, world_.Frames(1), kGfn, 1);
     world_.Call(HF_VCPU_PUT);
     world_.Call(HF_START_TEARDOWN_VM, vm_.handle);
     if (state == "drained") Drain();
@@ -58,10 +58,10 @@ class Cell {
     if (call == "vcpu_load of vCPU 1") return Said(HF_VCPU_LOAD, handle, 1);
     if (call == "vcpu_put") return Said(HF_VCPU_PUT);
     if (call == "host_donate_guest")
-      return Said(HF_HOST_DONATE_GUEST, world_.Frames(1), kGfn);
+      return Said(HF_HOST_DONATE_GUEST, world_.Frames(1), kGfn, 1);
     if (call == "start_teardown_vm") return Said(HF_START_TEARDOWN_VM, handle);
     if (call == "reclaim_dying_guest_page")
-      return Said(HF_RECLAIM_DYING_GUEST_PAGE, handle, kGfn);
+      return Said(HF_RECLAIM_DYING_GUEST_PAGE, handle, kGfn, 1);
     if (call == "drain_vm, until nothing is left") return ToString(Drain());
     if (call == "finalize_teardown_vm")
       return Said(HF_FINALIZE_TEARDOWN_VM, handle);

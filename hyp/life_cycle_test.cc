@@ -70,7 +70,7 @@ class LifeCycleTest : public testing::Test {
   bool Host(uint64_t pfn) { return world_.Load(pfn * kPageSize).has_value(); }
   uint64_t Give(uint64_t gfn) {
     const uint64_t page = world_.Frames(1);
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0");
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0");
     return page;
   }
   void DrainAll(uint64_t handle) {
@@ -263,8 +263,8 @@ TEST_F(LifeCycleTest, E37_MemoryGivenToEl2ComesBackZero) {
   Give(1 << 20);  // tables are made from the stock
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, handle), "0");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, 0), "0");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, 1 << 20), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, 0, 1), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, 1 << 20, 1), "0");
   ASSERT_NO_FATAL_FAILURE(DrainAll(handle));
   EXPECT_EQ(Call(HF_FINALIZE_TEARDOWN_VM, handle), "0");
   for (uint64_t pfn : given)
@@ -459,7 +459,7 @@ TEST_F(LifeCycleTest, TeardownErrors) {
   EXPECT_EQ(Call(HF_FINALIZE_TEARDOWN_VM, vm.handle), "0");
   EXPECT_EQ(Call(HF_FINALIZE_TEARDOWN_VM, vm.handle), "-EINVAL");
   EXPECT_EQ(Call(HF_DRAIN_VM, vm.handle), "-EINVAL");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0), "-EINVAL");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0, 1), "-EINVAL");
 }
 
 // A VM was finalised while a vCPU was loaded: use after free.
@@ -492,18 +492,18 @@ TEST_F(LifeCycleTest, E31_FinalizeCountsWhatHasNotComeBack) {
   const uint64_t page = Give(0);
   const uint64_t poisoned = Give(1);
   Give(2);
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, poisoned), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, poisoned, 1), "0");
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, vm.handle), "0");
   // Two pages, ten frames of stock (two of them tables), two vCPUs; poison is
   // none.
   EXPECT_EQ(Call2(HF_FINALIZE_TEARDOWN_VM, vm.handle), "-EBUSY 14");
   EXPECT_EQ(Call2(HF_DRAIN_VM, vm.handle), "-EBUSY 2");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 2), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 2, 1), "0");
   EXPECT_EQ(Call2(HF_FINALIZE_TEARDOWN_VM, vm.handle), "-EBUSY 13");
   EXPECT_EQ(Call2(HF_DRAIN_VM, vm.handle), "-EBUSY 1");
   // The last page: reclaimed or taken by force, both count.
-  EXPECT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+  EXPECT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   EXPECT_EQ(Call2(HF_FINALIZE_TEARDOWN_VM, vm.handle), "-EBUSY 12");
   const Reply drain = world_.Call(HF_DRAIN_VM, vm.handle);
   EXPECT_EQ(tests::ToString(drain), "0");
@@ -534,7 +534,7 @@ TEST_F(LifeCycleTest, HandleAndVmidAreReusedClean) {
       EXPECT_TRUE(world_.GuestStore(handle, 0, kJunk));
       EXPECT_TRUE(world_.GuestStore(handle, kPageSize, kJunk));
     }
-    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
     world_.EndVm(vm);
     EXPECT_EQ(world_.machine().StaleEntries(Vmid(1)).size(), 0u);
     ASSERT_EQ(world_.Trouble(), "");
@@ -549,7 +549,7 @@ TEST_F(LifeCycleTest, AllSlotsLive) {
     ASSERT_EQ(Call(HF_VCPU_LOAD, vm.handle, 0), "0");
     const uint64_t page = world_.Frames(1);
     ASSERT_TRUE(world_.Store(page * kPageSize, 1000 + i));
-    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 3), "0");
+    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 3, 1), "0");
     ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   }
   EXPECT_EQ(Call(HF_RESERVE_VM), "-ENOMEM");
@@ -601,8 +601,8 @@ TEST_F(BoundedTest, DrainOfABigVm) {
   // 600 tables with one poisoned page each.
   const uint64_t page = world_.Frames(1);
   for (uint64_t i = 0; i < 600; ++i) {
-    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, i * 512), "0");
-    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, i * 512, 1), "0");
+    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   }
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, handle), "0");
@@ -651,8 +651,9 @@ TEST_F(BoundedTest, TopupReclaimAndFinalize) {
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, vm.handle), "0");
   most_ = 0;
-  EXPECT_EQ(tests::ToString(Counted(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 5)),
-            "0");
+  EXPECT_EQ(
+      tests::ToString(Counted(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 5, 1)),
+      "0");
   EXPECT_LE(most_, 100u) << "one page";
   ASSERT_NO_FATAL_FAILURE(DrainAll(vm.handle));
   most_ = 0;
@@ -697,8 +698,8 @@ TEST_F(DeepTest, DrainKeepsToItsBudget) {
   const uint64_t page = world_.Frames(1);
   // One poisoned page in each 512 GiB: three tables each.
   for (uint64_t i = 0; i < 400; ++i) {
-    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, i << 27), "0") << i;
-    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, i << 27, 1), "0") << i;
+    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   }
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, vm.handle), "0");

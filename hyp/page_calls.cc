@@ -36,10 +36,10 @@ CallResult Calls::UnshareHyp(Hypervisor& hv, const Args& args) {
 // C: MemProtect::DonateGuest.
 CallResult Calls::DonateGuest(Hypervisor& hv, const Args& args) {
   uint64_t short_of = 0;
-  const Status status = hv.mem_.DonateGuest(hv.ThisCpu().loaded->vm(), args[0],
-                                            args[1], &short_of);
-  if (!status.has_value()) return Failed(status.error(), short_of);
-  return {};
+  const Result<uint64_t> done = hv.mem_.DonateGuest(
+      hv.ThisCpu().loaded->vm(), args[0], args[1], args[2], &short_of);
+  if (!done.has_value()) return Failed(done.error(), short_of);
+  return {0, *done};
 }
 
 // C: prot is HF_PROT_ only (EINVAL); MemProtect::ShareGuest.
@@ -102,7 +102,9 @@ CallResult Calls::TlbFlushVmid(Hypervisor& hv, const Args& args) {
 }
 
 CallResult Calls::ForceReclaim(Hypervisor& hv, const Args& args) {
-  return ResultOf(hv.mem_.ForceReclaim(hv.vms_, args[0]));
+  const Result<uint64_t> done = hv.mem_.ForceReclaim(hv.vms_, args[0], args[1]);
+  if (!done.has_value()) return Failed(done.error());
+  return {0, *done};
 }
 
 // C: a dying VM (EINVAL); MemProtect::ReclaimDying.
@@ -118,7 +120,7 @@ CallResult Calls::ReclaimDying(Hypervisor& hv, const Args& args) {
     vm.emplace(hv.vms_.Reference(*found));
   }
   uint64_t next = 0;
-  const Status status = hv.mem_.ReclaimDying(**vm, args[1], &next);
+  const Status status = hv.mem_.ReclaimDying(**vm, args[1], args[2], &next);
   CallResult result = ResultOf(status);
   result.x2 = next;
   return result;

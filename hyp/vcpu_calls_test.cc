@@ -26,7 +26,7 @@ class PoisonFaultTest : public testing::Test {
     ASSERT_EQ(Call(HF_VCPU_LOAD, vm_.handle, 0), "0");
     poisoned_ = Give(6);
     Give(7);
-    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, poisoned_), "0");
+    ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, poisoned_, 1), "0");
   }
   void TearDown() override { EXPECT_EQ(world_.Trouble(), ""); }
 
@@ -36,7 +36,7 @@ class PoisonFaultTest : public testing::Test {
   }
   uint64_t Give(uint64_t gfn) {
     const uint64_t page = world_.Frames(1);
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0");
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0");
     return page;
   }
   std::string Ask() { return Call(HF_VCPU_IN_POISON_FAULT); }
@@ -77,7 +77,7 @@ TEST_F(PoisonFaultTest, TellsPoisonFromAMissingPage) {
   Give(9);
   EXPECT_EQ(Ask(), "0") << "it raced, the page is there now";
   // The page that was taken lives on elsewhere: the gfn stays poisoned.
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, poisoned_, 10), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, poisoned_, 10, 1), "0");
   EXPECT_TRUE(Touch(10));
   EXPECT_FALSE(Touch(6));
   EXPECT_EQ(Ask(), "1");

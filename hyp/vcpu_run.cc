@@ -147,7 +147,9 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
     }
     case kEcInstructionAbortLower:
     case kEcDataAbortLower:
-      hv.HandleGuestAbort({trap.esr, trap.far, trap.hpfar});
+      if (hv.HandleGuestAbort({trap.esr, trap.far, trap.hpfar}) ==
+          GuestAction::kResume)
+        return std::nullopt;
       if (vm.poison_aborts.load(std::memory_order_relaxed) &&
           IsTranslationAbort(trap.esr) &&
           hv.mem().IsPoisoned(vm, FaultPage(vcpu.exit)).value_or(false)) {

@@ -75,8 +75,9 @@ class VcpuRunTest : public testing::Test {
     });
   }
 
-  std::string Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0) {
-    return tests::ToString(world_.Call(id, x1, x2));
+  std::string Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
+                   uint64_t x3 = 0) {
+    return tests::ToString(world_.Call(id, x1, x2, x3));
   }
   // Runs it, and what the run page says must agree with the result.
   uint64_t Run() {
@@ -509,7 +510,7 @@ TEST_F(VcpuRunTest, SharingAMissingPageStopsAsAStoreWould) {
   EXPECT_EQ(Page().syndrome, uint64_t{HF_ACCESS_WRITE});
   EXPECT_EQ(State().regs.pc, kPc) << "the call is made again";
   const uint64_t pfn = world_.Frames(1);
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, pfn, 0x8000'3000 / kPageSize), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, pfn, 0x8000'3000 / kPageSize, 1), "0");
   ThenCall({HF_GUEST_MEM_SHARE, 0x8000'3000, 0, 0});
   ThenLook([](GuestState& guest) { EXPECT_EQ(guest.regs.x[0], 0u); });
   EXPECT_EQ(Run(), HF_EXIT_INTERRUPT);
@@ -520,8 +521,8 @@ TEST_F(VcpuRunTest, PoisonStopsAGuestOrAbortsIt) {
   constexpr uint64_t kIpa = 0x8000'3000;
   Load(vm_);
   const uint64_t pfn = world_.Frames(1);
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, pfn, kIpa / kPageSize), "0");
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, pfn), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, pfn, kIpa / kPageSize, 1), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1), "0");
   const uint64_t iss = Iss(3, false, 5, true, false);
   ThenAbort(kIpa, iss);
   ASSERT_EQ(Run(), HF_EXIT_FAULT);

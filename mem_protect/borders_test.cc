@@ -91,11 +91,11 @@ TEST(Borders, EveryCallAtEveryBorder) {
   for (const Border& border : Borders(world)) {
     SCOPED_TRACE(border.what);
     const bool good = std::string(border.take) == "0";
-    EXPECT_EQ(call(HF_FORCE_RECLAIM_GUEST_PAGE, border.pfn), border.force);
+    EXPECT_EQ(call(HF_FORCE_RECLAIM_GUEST_PAGE, border.pfn, 1), border.force);
     EXPECT_EQ(call(HF_HOST_SHARE_HYP, border.pfn), border.take);
     EXPECT_EQ(call(HF_HOST_UNSHARE_HYP, border.pfn), border.take);
-    EXPECT_EQ(call(HF_HOST_DONATE_GUEST, border.pfn, gfn), border.take);
-    EXPECT_EQ(call(HF_FORCE_RECLAIM_GUEST_PAGE, border.pfn),
+    EXPECT_EQ(call(HF_HOST_DONATE_GUEST, border.pfn, gfn, 1), border.take);
+    EXPECT_EQ(call(HF_FORCE_RECLAIM_GUEST_PAGE, border.pfn, 1),
               good ? "0" : border.force);
     ++gfn;
     if (!good) {
@@ -160,7 +160,7 @@ TEST(Edge, E01_E02_RangesAreCheckedWhole) {
   ASSERT_TRUE(world.Call(HF_HOST_UNSHARE_HYP, run + 2).ok());
   // The last is a guest's: EL2 has no part in it, only the host's state tells.
   ASSERT_TRUE(world.Call(HF_VCPU_LOAD, vm.handle, 0).ok());
-  ASSERT_TRUE(world.Call(HF_HOST_DONATE_GUEST, run + 2, 0).ok());
+  ASSERT_TRUE(world.Call(HF_HOST_DONATE_GUEST, run + 2, 0, 1).ok());
   EXPECT_EQ(topup(run, 3), "-EPERM");
   EXPECT_EQ(topup(run + 1, 2), "-EPERM");
   for (uint64_t pfn :

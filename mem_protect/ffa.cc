@@ -10,22 +10,22 @@ namespace holdfast::mem_protect {
 Status MemProtect::ShareFfa(uint64_t pfn, uint64_t pages) {
   HOLDFAST_TRY_ASSIGN(const FrameRange range, HostFrames(pfn, pages));
   SpinlockHolder hold(host_.lock);
-  HOLDFAST_TRY(CheckHost(range, PageState::kOwned));
-  for (uint64_t i = 0; i < pages; ++i)
-    SetHost(range.first + i, PageState::kSharedOwned);
+  HOLDFAST_TRY_ASSIGN(const Pages found,
+                      HostPages(range, PageState::kOwned, PageState::kNoPage));
+  SetHost(found, PageState::kSharedOwned);
   return {};
 }
 
 Status MemProtect::UnshareFfa(uint64_t pfn, uint64_t pages) {
   HOLDFAST_TRY_ASSIGN(const FrameRange range, HostFrames(pfn, pages));
   SpinlockHolder hold(host_.lock);
-  HOLDFAST_TRY(CheckHost(range, PageState::kSharedOwned));
-  HOLDFAST_TRY(CheckHyp(range, PageState::kNoPage));
+  HOLDFAST_TRY_ASSIGN(
+      const Pages found,
+      HostPages(range, PageState::kSharedOwned, PageState::kNoPage));
   for (uint64_t i = 0; i < pages; ++i) {
-    if (Record(range.first + i).count() != 0) return Error(Errno::kEperm);
+    if (found.records[i].count() != 0) return Error(Errno::kEperm);
   }
-  for (uint64_t i = 0; i < pages; ++i)
-    SetHost(range.first + i, PageState::kOwned);
+  SetHost(found, PageState::kOwned);
   return {};
 }
 

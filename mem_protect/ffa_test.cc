@@ -51,9 +51,9 @@ TEST_F(FfaTest, SharedPagesStayTheHostsAndNobodyElseGetsThem) {
     EXPECT_TRUE(world_.Store((first + i) * kPageSize, 6));
     EXPECT_EQ(Call(HF_HOST_SHARE_HYP, first + i), "-EPERM");
     EXPECT_EQ(Call(HF_HOST_UNSHARE_HYP, first + i), "-EPERM");
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, first + i, 0), "-EPERM");
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, first + i, 0, 1), "-EPERM");
     EXPECT_EQ(Call(HF_TOPUP_VM, vm.handle, first + i, 1), "-EPERM");
-    EXPECT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, first + i), "-EAGAIN");
+    EXPECT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, first + i, 1), "-EAGAIN");
     EXPECT_EQ(Share(first + i), "-EPERM") << "a page named twice";
   }
   EXPECT_EQ(Share(first, 3), "-EPERM");
@@ -66,7 +66,7 @@ TEST_F(FfaTest, SharedPagesStayTheHostsAndNobodyElseGetsThem) {
   EXPECT_EQ(Unshare(first), "0");
   EXPECT_EQ(Unshare(first + 2), "0");
   EXPECT_EQ(Unshare(first + 2), "-EPERM");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, first, 0), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, first, 0, 1), "0");
 }
 
 // The reference looked at the host's state alone: it would have freed a page

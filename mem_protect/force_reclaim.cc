@@ -12,43 +12,85 @@
 
 namespace holdfast::mem_protect {
 
-// Reads from the host's table whose page it is.
-Result<MemProtect::Owner> MemProtect::FindOwner(VmTable& vms, Pfn pfn) {
-  if (Record(pfn).host() != PageState::kNoPage) return Error(Errno::kEagain);
-  HOLDFAST_TRY_ASSIGN(const Stage2::Cursor at,
-                      host_.Find(Ipa(pfn.address().value())));
+// Whose the first page is, and how many of the pages that VM has one after the
+// other: read from the host's table.
+Result<MemProtect::Owner> MemProtect::FindOwner(VmTable& vms,
+                                                const Pages& pages) {
+  if (pages.records->host() != PageState::kNoPage) return Error(Errno::kEagain);
+  const Ipa ipa(pages.frames.start().value());
+  HOLDFAST_TRY_ASSIGN(const Stage2::Cursor at, host_.Find(ipa));
   // Valid though not the host's: nothing a guest could own.
   if (at.pte().kind(at.level()) != pgtable::PteKind::kAnnotation)
     return Error(Errno::kEinval);
-  HOLDFAST_TRY_ASSIGN(const pgtable::Annotation owner, at.pte().annotation());
+  HOLDFAST_TRY_ASSIGN(pgtable::Annotation owner, at.pte().annotation());
   if (owner.type() != pgtable::AnnotationType::kHostDonation)
     return Error(Errno::kEinval);
   if (owner.owner() != pgtable::ComponentId::kGuest)
     return Error(Errno::kEperm);
   Vm* vm = vms.Find(owner.handle());
   if (vm == nullptr) return Error(Errno::kEagain);
-  return Owner{vm, owner.gfn()};
+
+  uint64_t run = pages.frames.count;
+  if (at.level() == kPageLevel) {
+    uint64_t same = 1;
+    while (same < run &&
+           host_.EntryAfter(at, same).raw() == owner.At(same).raw())
+      ++same;
+    run = same;
+  } else {
+    // A block's annotation says what its first page has.
+    const Ipa block = ipa.AlignDown(Granule::Size(at.level()));
+    owner = owner.At((ipa - block) >> kPageShift);
+  }
+  return Owner{vm, owner.gfn(), run, at};
 }
 
-Status MemProtect::ForceReclaimFrom(const Owner& owner, Pfn pfn) {
+Result<uint64_t> MemProtect::ForceReclaimFrom(Owner& owner,
+                                              const Pages& pages) {
   Vm& vm = *owner.vm;
-  const Ipa ipa = owner.gfn.address();
+  const PhysAddr first = pages.frames.start();
+  uint64_t count = Chunk(owner.gfn.value(), owner.pages);
   SpinlockHolder vm_hold(vm.stage2.lock);
-  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
-  HOLDFAST_TRY_ASSIGN(const GuestEntry::Mapped mapped,
-                      GuestEntry::Of(at.pte(), at.level()).Page());
-  if (mapped.page != pfn.address() || mapped.state != PageState::kOwned)
+  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(owner.gfn.address()));
+  HOLDFAST_TRY_ASSIGN(const GuestEntry::Mapped leaf,
+                      GuestEntry::Of(at.pte(), at.level()).Leaf());
+  const uint64_t into = owner.gfn.address() - owner.gfn.address().AlignDown(
+                                                  Granule::Size(leaf.level));
+  if (leaf.page + into != first || leaf.state != PageState::kOwned)
     return Error(Errno::kEperm);
+  const bool block = leaf.level != kPageLevel;
+  if (!block) {
+    uint64_t same = 1;
+    for (; same < count; ++same) {
+      const Result<GuestEntry::Mapped> next =
+          GuestEntry::Of(vm.stage2.EntryAfter(at, same), kPageLevel).Leaf();
+      if (!next.has_value() || next->state != PageState::kOwned ||
+          next->page != first + (same << kPageShift))
+        break;
+    }
+    count = same;
+  }
+  const bool whole = block && IsBlock(owner.gfn.value(), count);
 
   // Commit.
-  const FrameRange page{pfn, 1};
-  Vacated vacated = TakeFromGuest(vm, at, page, /*poison=*/true);
-  Scrub(page);
-  GiveToHost(std::move(vacated));
-  return {};
+  if (block && !whole) SplitBlock(vm, at);
+  const FrameRange taken{pages.frames.first, count};
+  Vacated vacated = TakeFromGuest(vm, at, taken, /*poison=*/true);
+  Scrub(taken);
+  if (count == 1 && !block) {
+    // The host's entry is where it was found.
+    MapPageForHost(owner.at);
+    SetHost({vacated.frames(), pages.records}, PageState::kOwned);
+  } else {
+    GiveToHost(std::move(vacated));
+  }
+  if (whole) EndBlock(vm);
+  return count;
 }
 
-Status MemProtect::ForceReclaim(VmTable& vms, uint64_t pfn) {
+Result<uint64_t> MemProtect::ForceReclaim(VmTable& vms, uint64_t pfn,
+                                          uint64_t pages) {
+  if (pages == 0) return Error(Errno::kEinval);
   const std::optional<Pfn> frame = Pfn::FromUntrusted(pfn, features_.pa_bits);
   if (!frame.has_value()) return Error(Errno::kEfault);
   // NOMAP is no host's and no guest's: EAGAIN would have the host retry for
@@ -56,13 +98,17 @@ Status MemProtect::ForceReclaim(VmTable& vms, uint64_t pfn) {
   const Region* region = map_.FindRam(frame->address(), kPageSize);
   if (region == nullptr || region->kind == RegionKind::kNoMap)
     return Error(Errno::kEfault);
+  const uint64_t in_region = (region->end() - frame->address()) >> kPageShift;
+  const uint64_t chunk = Chunk(pfn, pages);
+  const FrameRange range{*frame, chunk < in_region ? chunk : in_region};
 
   // The table lock is dropped once the VM is referenced, so that a long section
   // on one page does not hold up every VM's life cycle. The reference itself is
   // given up last, when no lock is held.
   vms.lock.Lock();
   host_.lock.Lock();
-  const Result<Owner> owner = FindOwner(vms, *frame);
+  const Pages wanted = PagesOf(range);
+  Result<Owner> owner = FindOwner(vms, wanted);
   if (!owner.has_value()) {
     host_.lock.Unlock();
     vms.lock.Unlock();
@@ -70,9 +116,9 @@ Status MemProtect::ForceReclaim(VmTable& vms, uint64_t pfn) {
   }
   const vm_table::VmRef reference = vms.Reference(*owner->vm);
   vms.lock.Unlock();
-  const Status status = ForceReclaimFrom(*owner, *frame);
+  const Result<uint64_t> taken = ForceReclaimFrom(*owner, wanted);
   host_.lock.Unlock();
-  return status;
+  return taken;
 }
 
 }  // namespace holdfast::mem_protect

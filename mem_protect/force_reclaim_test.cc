@@ -33,11 +33,11 @@ class ForceReclaimTest : public testing::Test {
   uint64_t Give(uint64_t gfn, uint64_t content = 0) {
     const uint64_t page = world_.Frames(1);
     EXPECT_TRUE(world_.Fill(page, content));
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0");
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0");
     return page;
   }
   std::string Force(uint64_t pfn) {
-    return Call(HF_FORCE_RECLAIM_GUEST_PAGE, pfn);
+    return Call(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1);
   }
   vm_table::Vm& Object(const HostVm& vm) {
     SpinlockHolder hold(world_.hv().vms().lock);
@@ -96,7 +96,7 @@ TEST_F(ForceReclaimTest, E21_NeighboursAreLeftAlone) {
   const uint64_t run = world_.Frames(3);
   for (uint64_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(world_.Fill(run + i, kSecret + i));
-    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, run + i, 10 + i), "0");
+    ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, run + i, 10 + i, 1), "0");
   }
   EXPECT_EQ(Force(run + 1), "0");
   for (uint64_t i : {0u, 2u}) {
@@ -111,10 +111,10 @@ TEST_F(ForceReclaimTest, E21_NeighboursAreLeftAlone) {
 TEST_F(ForceReclaimTest, PoisonedGfnStaysDeadAndThePageLivesOn) {
   const uint64_t page = Give(6, kSecret);
   EXPECT_EQ(Force(page), "0");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 6), "-EPERM");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, world_.Frames(1), 6), "-EPERM");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 6, 1), "-EPERM");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, world_.Frames(1), 6, 1), "-EPERM");
   ASSERT_TRUE(world_.Fill(page, 1));
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 7), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 7, 1), "0");
   EXPECT_EQ(world_.GuestLoad(vm_.handle, 7 * kPageSize), 1u);
   EXPECT_EQ(Force(page), "0");
   EXPECT_TRUE(world_.Holds(page, 0));
@@ -123,7 +123,7 @@ TEST_F(ForceReclaimTest, PoisonedGfnStaysDeadAndThePageLivesOn) {
   world_.EndVm(vm_);
   vm_ = world_.MakeVm();
   ASSERT_EQ(Call(HF_VCPU_LOAD, vm_.handle, 0), "0");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 6), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 6, 1), "0");
 }
 
 // Hyp text had a valid entry and no annotation: the decoder asserted.
@@ -218,7 +218,7 @@ TEST_F(ForceReclaimTest, E08_DyingVmsCanBeReferenced) {
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, vm_.handle), "0");
   EXPECT_EQ(Force(page), "0");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm_.handle, 1), "0")
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm_.handle, 1, 1), "0")
       << "poison: success";
   EXPECT_EQ(Call(HF_DRAIN_VM, vm_.handle), "0");
 }
@@ -302,10 +302,10 @@ TEST(Design, D10_05_TeardownMeetsAReferenceNotALock) {
   handle = vm.handle;
   const uint64_t page = world.Frames(1);
   ASSERT_TRUE(world.Call(HF_VCPU_LOAD, handle, 0).ok());
-  ASSERT_TRUE(world.Call(HF_HOST_DONATE_GUEST, page, 0).ok());
+  ASSERT_TRUE(world.Call(HF_HOST_DONATE_GUEST, page, 0, 1).ok());
   ASSERT_TRUE(world.Call(HF_VCPU_PUT).ok());
   in_use = &world;
-  EXPECT_TRUE(world.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page).ok());
+  EXPECT_TRUE(world.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1).ok());
   EXPECT_GE(asked, 2) << "the guest's entry and the host's";
   in_use = nullptr;
   EXPECT_TRUE(world.Call(HF_START_TEARDOWN_VM, handle).ok())

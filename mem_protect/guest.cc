@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Between host and protected guest: donate, and reclaim once the VM is dying.
-#include <optional>
+#include <array>
 #include <utility>
 
 #include "base/check.h"
@@ -17,6 +17,8 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
 // Tables that NextLeaf may look through on behalf of one call: a table of holes
 // costs as much as a few page steps.
 constexpr uint32_t kHoleBudget = 8;
+
+constexpr Level kBlockLevel{2};
 
 }  // namespace
 
@@ -34,22 +36,56 @@ Status MemProtect::ReserveGuestTables(Vm& vm, uint32_t tables,
   return {};
 }
 
-// Commit: the guest's pages at the cursor are nobody's. What stays there is
-// nothing, or poison.
+// A block was just put into `table`, where its pages would have taken all of
+// `tables`: what is left of them is its deposit. Or it took the place of a
+// table of pages, which is in the stock now.
+void MemProtect::Deposit(Stage2& table, Reservation& tables) {
+  if (tables.remaining() == 0) tables = *table.stock.Reserve(1);
+  table.stock.Deposit(tables);
+}
+
+// Part of the protected guest's block at the cursor is about to change hands:
+// it becomes pages, on both sides, out of its deposit.
+void MemProtect::SplitBlock(Vm& vm, Stage2::Cursor& at) {
+  const PhysAddr block = at.pte().address();
+  Reservation guest_table = vm.stage2.stock.Withdraw();
+  GuestBatch guest_batch(vm.stage2);
+  vm.stage2.SplitAt(at, guest_table, guest_batch);
+  static_cast<void>(guest_batch.Complete());
+  Reservation host_table = host_.stock.Withdraw();
+  Stage2::Cursor host_at = *host_.Find(Ipa(block.value()));
+  HostBatch host_batch(host_);
+  host_.SplitAt(host_at, host_table, host_batch);
+  static_cast<void>(host_batch.Complete());
+}
+
+// A protected guest's block went as a whole: nobody will have to split it.
+void MemProtect::EndBlock(Vm& vm) {
+  static_cast<void>(vm.stage2.stock.Withdraw());
+  static_cast<void>(host_.stock.Withdraw());
+}
+
+// Commit: the guest's pages at the cursor, which one leaf maps or leaves of
+// page size, are nobody's. What stays there is nothing, or poison.
 Vacated MemProtect::TakeFromGuest(Vm& vm, Stage2::Cursor& at,
                                   const FrameRange& pages, bool poison) {
-  const Ipa ipa = at.ipa().AlignDown(pages.size());
+  const Ipa ipa =
+      at.level() == kPageLevel ? at.ipa() : at.ipa().AlignDown(pages.size());
+  // Whatever is there is of the size that its poison has: no table is needed.
+  Reservation none;
   GuestBatch batch(vm.stage2);
-  if (poison) {
-    // A page leaf is there, so its annotation needs no table.
-    Reservation none = *vm.stage2.stock.Reserve(0);
+  if (poison && pages.count == 1) {
     vm.stage2.AnnotateAt(at, pgtable::Annotation::Poison(), none, batch);
+  } else if (poison) {
+    vm.stage2.Annotate(ipa, pages.size(), pgtable::Annotation::Poison(), none,
+                       batch, at.level());
   } else {
     vm.stage2.UnmapAt(at, batch);
   }
   vm.guest_pages -= pages.count;
-  Note(EventKind::kGuestLeaf, Gfn::Of(ipa).value(), at.pte().raw(),
-       vm.handle().value(), pages.count);
+  Note(EventKind::kGuestLeaf, Gfn::Of(ipa).value(),
+       poison ? pgtable::Annotation::Poison().raw() : 0, vm.handle().value(),
+       pages.count);
   return Vacated::ByGuest(pages, vm.stage2.context().vmid, ipa,
                           batch.Complete());
 }
@@ -62,77 +98,200 @@ void MemProtect::Scrub(const FrameRange& pages) const {
   if (!features_.dic) machine::InvalidateICache(pages.start(), pages.size());
 }
 
-Status MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
-                               uint64_t* short_of) {
-  HOLDFAST_TRY_ASSIGN(const Pfn frame, HostFrame(pfn));
-  const std::optional<Gfn> guest_frame =
-      Gfn::FromUntrusted(gfn, vm.stage2.shape().ipa_bits);
-  const FrameRange page{frame, 1};
+Result<uint64_t> MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
+                                         uint64_t pages, uint64_t* short_of) {
+  HOLDFAST_TRY_ASSIGN(const FrameRange frames, HostFrames(pfn, pages));
+  const Result<Ipa> ipa = GuestRange(vm, gfn, pages);
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder vm_hold(vm.stage2.lock);
 
   // Validate.
-  HOLDFAST_TRY(CheckHost(page, PageState::kOwned));
-  HOLDFAST_TRY(CheckHyp(page, PageState::kNoPage));
-  if (!guest_frame.has_value()) return Error(Errno::kErange);
-  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at,
-                      vm.stage2.Find(guest_frame->address()));
+  HOLDFAST_TRY_ASSIGN(
+      Pages given, HostRun(frames.first, Chunk(gfn, pages), PageState::kOwned,
+                           PageState::kNoPage));
+  uint64_t& count = given.frames.count;
+  HOLDFAST_TRY(ipa);
+  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(*ipa));
   if (!GuestEntry::Of(at.pte(), at.level()).IsAbsent())
     return Error(Errno::kEperm);
+  if (at.level() == kPageLevel) {
+    uint64_t absent = 1;
+    while (absent < count && vm.stage2.EntryAfter(at, absent).raw() == 0)
+      ++absent;
+    count = absent;
+  }
+  const bool block = at.level() != kPageLevel &&
+                     IsBlock(given.frames.first.value(), count) &&
+                     IsBlock(gfn, count);
 
-  // Plan.
+  // Plan. A block takes what its pages would.
   Reservation guest_tables;
   HOLDFAST_TRY(
       ReserveGuestTables(vm, at.tables_missing(), &guest_tables, short_of));
-  HOLDFAST_TRY_ASSIGN(Reservation host_tables, ReserveHostTables({&page, 1}));
+  HOLDFAST_TRY_ASSIGN(Stage2::Cursor host_at,
+                      host_.Find(Ipa(given.frames.start().value())));
+  const bool one_page = count == 1 && host_at.level() == kPageLevel;
+  Reservation host_tables;
+  if (!one_page) {
+    HOLDFAST_TRY_ASSIGN(host_tables, ReserveHostTables({&given.frames, 1}));
+  }
 
   // Commit.
-  const Vacated vacated = TakeFromHost(
-      page, pgtable::Annotation::HostDonationToGuest(vm.handle(), *guest_frame),
-      host_tables);
+  const auto owner =
+      pgtable::Annotation::HostDonationToGuest(vm.handle(), Gfn(gfn));
+  const Level level = block ? kBlockLevel : kPageLevel;
+  const Vacated vacated = one_page
+                              ? TakePageFromHost(host_at, given, owner)
+                              : TakeFromHost(given, owner, host_tables, level);
+  const FrameRange& gone = vacated.frames();
   // Always to PoC, FWB or not: a host alias of another cacheability could have
   // left memory and cache apart, and the guest would see either.
-  machine::CleanInvalidateToPoc(page.start(), page.size());
-  if (!features_.dic) machine::InvalidateICache(page.start(), page.size());
+  machine::CleanInvalidateToPoc(gone.start(), gone.size());
+  if (!features_.dic) machine::InvalidateICache(gone.start(), gone.size());
+  const pgtable::Stage2Attr attr =
+      *GuestAttr(pgtable::kGuestMemory, PageState::kOwned);
   GuestBatch batch(vm.stage2);
-  vm.stage2.MapAt(at, vacated.frames().start(),
-                  *GuestAttr(pgtable::kGuestMemory, PageState::kOwned),
-                  guest_tables, batch);
+  if (count == 1) {
+    vm.stage2.MapAt(at, gone.start(), attr, guest_tables, batch);
+  } else {
+    vm.stage2.Map(*ipa, gone.start(), gone.size(), attr, level, guest_tables,
+                  batch);
+  }
   static_cast<void>(batch.Complete());
-  ++vm.guest_pages;
-  Note(EventKind::kGuestLeaf, gfn, at.pte().raw(), vm.handle().value(), 1);
-  return {};
+  if (block) {
+    Deposit(vm.stage2, guest_tables);
+    Deposit(host_, host_tables);
+  }
+  vm.guest_pages += count;
+  Note(EventKind::kGuestLeaf, gfn, gone.start().value(), vm.handle().value(),
+       count);
+  return count;
 }
 
-Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t* next) {
+// Takes the page leaves that a dying VM has in `pages` pages from `ipa` on, in
+// one table. Returns how far it came: to one that the guest only borrows, or to
+// the end. `*any`: it took one, or saw poison.
+uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any) {
+  struct Run {
+    Ipa ipa;
+    FrameRange frames;
+    PageState state;
+  };
+  // Runs of frames that follow each other, as many as there is room for before
+  // one invalidation.
+  std::array<Run, 32> runs;
+  uint64_t done = 0;
+  bool borrowed = false;
+  while (done < pages && !borrowed) {
+    const Ipa start = ipa + (done << kPageShift);
+    // Found again each time: a table that became empty is gone.
+    const Stage2::Cursor at = *vm.stage2.Find(start);
+    if (at.level() != kPageLevel) return pages;
+    size_t count = 0;
+    uint64_t i = 0;
+    for (; done + i < pages; ++i) {
+      const GuestEntry entry =
+          GuestEntry::Of(vm.stage2.EntryAfter(at, i), kPageLevel);
+      const Result<GuestEntry::Mapped> mapped = entry.Leaf();
+      if (!mapped.has_value()) {
+        *any |= entry.IsPoisoned();
+        continue;
+      }
+      if (mapped->state == PageState::kSharedBorrowed) {
+        borrowed = true;
+        break;
+      }
+      const Ipa here = start + (i << kPageShift);
+      if (count != 0) {
+        Run& last = runs[count - 1];
+        if (mapped->state == last.state &&
+            here == last.ipa + last.frames.size() &&
+            mapped->page == last.frames.start() + last.frames.size()) {
+          ++last.frames.count;
+          continue;
+        }
+      }
+      if (count == runs.size()) break;
+      runs[count++] = {here, {Pfn::Of(mapped->page), 1}, mapped->state};
+    }
+    done += i;
+    if (count == 0) continue;
+
+    *any = true;
+    GuestBatch batch(vm.stage2);
+    for (size_t r = 0; r < count; ++r) {
+      vm.stage2.Unmap(runs[r].ipa, runs[r].frames.size(), batch);
+      vm.guest_pages -= runs[r].frames.count;
+      Note(EventKind::kGuestLeaf, Gfn::Of(runs[r].ipa).value(), 0,
+           vm.handle().value(), runs[r].frames.count);
+    }
+    pgtable::FlushReceipt receipt = batch.Complete();
+    Ipa flushed = runs[0].ipa;
+    for (size_t r = 0; r < count; ++r) {
+      const FrameRange& frames = runs[r].frames;
+      const Ipa end = runs[r].ipa + frames.size();
+      GiveBack(Vacated::ByGuest(frames, vm.stage2.context().vmid, runs[r].ipa,
+                                receipt.TakeFront(end - flushed)),
+               runs[r].state);
+      flushed = end;
+    }
+  }
+  return done;
+}
+
+// What a guest owned comes back empty; what it shared, as it is.
+void MemProtect::GiveBack(Vacated vacated, PageState guest) {
+  const bool owned = guest == PageState::kOwned;
+  const Pages pages = PagesOf(vacated.frames());
+  for (uint64_t i = 0; i < pages.frames.count; ++i) {
+    HOLDFAST_CHECK(pages.records[i].Is(
+        owned ? PageState::kNoPage : PageState::kSharedBorrowed,
+        PageState::kNoPage));
+  }
+  if (owned) Scrub(vacated.frames());
+  GiveToHost(std::move(vacated));
+}
+
+Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages,
+                                uint64_t* next) {
+  if (pages == 0) return Error(Errno::kEinval);
   HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, 1));
+  // (The input range ends where a table does.)
+  const uint64_t most = Chunk(gfn, pages);
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder vm_hold(vm.stage2.lock);
   HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
 
-  const Result<GuestEntry::Mapped> mapped =
-      GuestEntry::Of(at.pte(), at.level()).Page();
-  Status status;
-  if (mapped.has_value()) {
-    const FrameRange page{Pfn::Of(mapped->page), 1};
-    const PageState host = Record(page.first).host();
-    if (mapped->state == PageState::kSharedBorrowed)
-      return Error(Errno::kEperm);  // the host's already
-    const bool owned = mapped->state == PageState::kOwned;
-    HOLDFAST_CHECK(host ==
-                   (owned ? PageState::kNoPage : PageState::kSharedBorrowed));
-    Vacated vacated = TakeFromGuest(vm, at, page, /*poison=*/false);
-    if (owned) Scrub(page);
-    GiveToHost(std::move(vacated));
-  } else if (mapped.error() != Errno::kEhwpoison) {
-    // Poison is no error: the host has had the page since then.
-    if (mapped.error() != Errno::kEnoent) return Error(mapped.error());
-    status = Error(Errno::kEnoent);
+  // Something was there: a page, or poison, which is no error, for the host has
+  // had the page since then.
+  bool any = false;
+  uint64_t done = most;
+  if (at.level() == kPageLevel) {
+    done = ReclaimPages(vm, ipa, most, &any);
+  } else {
+    const GuestEntry entry = GuestEntry::Of(at.pte(), at.level());
+    const Result<GuestEntry::Mapped> block = entry.Leaf();
+    any = !entry.IsAbsent();
+    if (block.has_value()) {
+      if (block->state == PageState::kSharedBorrowed)
+        return Error(Errno::kE2big);
+      if (IsBlock(gfn, most)) {
+        GiveBack(TakeFromGuest(vm, at, {Pfn::Of(block->page), most},
+                               /*poison=*/false),
+                 block->state);
+        EndBlock(vm);
+      } else {
+        SplitBlock(vm, at);
+        done = ReclaimPages(vm, ipa, most, &any);
+      }
+    }
   }
+  // The guest borrows it: it is the host's already.
+  if (!any && done < most) return Error(Errno::kEperm);
 
   // Where to go on: the next leaf, or as far as this call may look for one.
   *next = kNoGfn;
-  const Ipa after = ipa + kPageSize;
+  const Ipa after = ipa + (done << kPageShift);
   if (vm.guest_pages != 0 && vm.stage2.InRange(after, kPageSize)) {
     Ipa reached = after;
     if (auto leaf = vm.stage2.NextLeaf(after, kHoleBudget, &reached);
@@ -142,7 +301,8 @@ Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t* next) {
       *next = Gfn::Of(reached).value();
     }
   }
-  return status;
+  if (!any) return Error(Errno::kEnoent);
+  return {};
 }
 
 }  // namespace holdfast::mem_protect

@@ -11,57 +11,128 @@
 
 namespace holdfast::mem_protect {
 
-Status MemProtect::GuestShareHost(Vm& vm, uint64_t ipa) {
-  if (ipa % kPageSize != 0) return Error(Errno::kEinval);
-  SpinlockHolder host_hold(host_.lock);
-  SpinlockHolder vm_hold(vm.stage2.lock);
-  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(Ipa(ipa)));
-  HOLDFAST_TRY_ASSIGN(const GuestEntry::Mapped mapped,
-                      GuestEntry::Of(at.pte(), at.level()).Page());
-  if (mapped.state != PageState::kOwned) return Error(Errno::kEperm);
-
-  // Commit. Only software bits of the guest's leaf change, so its translation
-  // stays; the host's entry is an annotation, so it needs no table.
-  const FrameRange page{Pfn::Of(mapped.page), 1};
-  HOLDFAST_CHECK(Record(page.first).host() == PageState::kNoPage);
-  vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(PageState::kSharedOwned));
-  MapForHost(page);
-  SetHost(page.first, PageState::kSharedBorrowed);
-  Note(EventKind::kGuestLeaf, Gfn::Of(at.ipa()).value(), at.pte().raw(),
-       vm.handle().value(), 1);
-  return {};
+// The run of frames that follow each other from the i-th page after the cursor
+// on, `most` at most: of a block, or of page leaves.
+FrameRange MemProtect::RunAt(const Vm& vm, const Stage2::Cursor& at, uint64_t i,
+                             uint64_t most) {
+  if (at.level() != kPageLevel) return {Pfn::Of(at.pte().address()), most};
+  const PhysAddr start = vm.stage2.EntryAfter(at, i).address();
+  FrameRange run{Pfn::Of(start), 1};
+  while (run.count < most &&
+         vm.stage2.EntryAfter(at, i + run.count).address() ==
+             start + run.size())
+    ++run.count;
+  return run;
 }
 
-Status MemProtect::GuestUnshareHost(Vm& vm, uint64_t ipa) {
-  if (ipa % kPageSize != 0) return Error(Errno::kEinval);
+// How many of `pages` pages from the cursor on the guest has in the state that
+// is wanted; the first one's error if it is not. A block that they are a part
+// of is split.
+Result<uint64_t> MemProtect::CheckGuestRun(Vm& vm, Stage2::Cursor& at,
+                                           uint64_t pages, PageState want) {
+  HOLDFAST_TRY_ASSIGN(const GuestEntry::Mapped leaf,
+                      GuestEntry::Of(at.pte(), at.level()).Leaf());
+  if (leaf.state != want) return Error(Errno::kEperm);
+  if (leaf.level != kPageLevel) {
+    if (!IsBlock(Gfn::Of(at.ipa()).value(), pages)) SplitBlock(vm, at);
+    return pages;
+  }
+  uint64_t count = 1;
+  for (; count < pages; ++count) {
+    const Result<GuestEntry::Mapped> next =
+        GuestEntry::Of(vm.stage2.EntryAfter(at, count), kPageLevel).Leaf();
+    if (!next.has_value() || next->state != want) break;
+  }
+  return count;
+}
+
+// Only software bits of the guest's leaves: its translations stay.
+void MemProtect::SetGuestState(Vm& vm, Stage2::Cursor& at, uint64_t pages,
+                               PageState state) {
+  if (pages == 1 || at.level() != kPageLevel) {
+    vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(state));
+  } else {
+    vm.stage2.SetSoftware(at.ipa(), pages << kPageShift,
+                          static_cast<unsigned>(state));
+  }
+  Note(EventKind::kGuestLeaf, Gfn::Of(at.ipa()).value(), at.pte().raw(),
+       vm.handle().value(), pages);
+}
+
+Result<uint64_t> MemProtect::GuestShareHost(Vm& vm, uint64_t ipa,
+                                            uint64_t pages) {
+  if (ipa % kPageSize != 0 || pages == 0) return Error(Errno::kEinval);
+  const uint64_t gfn = ipa >> kPageShift;
+  HOLDFAST_TRY_ASSIGN(const Ipa start, GuestRange(vm, gfn, pages));
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder vm_hold(vm.stage2.lock);
-  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(Ipa(ipa)));
-  HOLDFAST_TRY_ASSIGN(const GuestEntry::Mapped mapped,
-                      GuestEntry::Of(at.pte(), at.level()).Page());
-  if (mapped.state != PageState::kSharedOwned) return Error(Errno::kEperm);
+  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(start));
+  HOLDFAST_TRY_ASSIGN(
+      const uint64_t count,
+      CheckGuestRun(vm, at, Chunk(gfn, pages), PageState::kOwned));
 
-  // Commit. The host is gone before the guest is told that it is.
-  const FrameRange page{Pfn::Of(mapped.page), 1};
-  HOLDFAST_CHECK(Record(page.first).host() == PageState::kSharedBorrowed);
-  Reservation none = *host_.stock.Reserve(0);  // a page leaf is there
-  const Vacated vacated = TakeFromHost(
-      page,
-      pgtable::Annotation::HostDonationToGuest(vm.handle(), Gfn::Of(at.ipa())),
-      none);
-  HOLDFAST_CHECK(vacated.frames().start() == mapped.page);
-  vm.stage2.SetSoftwareAt(at, static_cast<unsigned>(PageState::kOwned));
-  Note(EventKind::kGuestLeaf, Gfn::Of(at.ipa()).value(), at.pte().raw(),
-       vm.handle().value(), 1);
-  return {};
+  // Commit. The host's entries are annotations, so they need no table.
+  SetGuestState(vm, at, count, PageState::kSharedOwned);
+  for (uint64_t i = 0; i < count;) {
+    const FrameRange run = RunAt(vm, at, i, count - i);
+    MapForHost(run);
+    SetHost(PagesOf(run), PageState::kSharedBorrowed);
+    i += run.count;
+  }
+  return count;
+}
+
+Result<uint64_t> MemProtect::GuestUnshareHost(Vm& vm, uint64_t ipa,
+                                              uint64_t pages) {
+  if (ipa % kPageSize != 0 || pages == 0) return Error(Errno::kEinval);
+  const uint64_t gfn = ipa >> kPageShift;
+  HOLDFAST_TRY_ASSIGN(const Ipa start, GuestRange(vm, gfn, pages));
+  SpinlockHolder host_hold(host_.lock);
+  SpinlockHolder vm_hold(vm.stage2.lock);
+  HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(start));
+  HOLDFAST_TRY_ASSIGN(
+      const uint64_t count,
+      CheckGuestRun(vm, at, Chunk(gfn, pages), PageState::kSharedOwned));
+
+  // Commit. The host is gone before the guest is told that it is. Its leaves
+  // are of the size that annotations have, so they need no table.
+  Reservation none;
+  HostBatch batch(host_);
+  for (uint64_t i = 0; i < count;) {
+    const FrameRange run = RunAt(vm, at, i, count - i);
+    SetHost(PagesOf(run), PageState::kNoPage);
+    host_.Annotate(
+        Ipa(run.start().value()), run.size(),
+        pgtable::Annotation::HostDonationToGuest(vm.handle(), Gfn(gfn + i)),
+        none, batch, at.level());
+    i += run.count;
+  }
+  const pgtable::FlushReceipt receipt = batch.Complete();
+  for (uint64_t i = 0; i < count;) {
+    const FrameRange run = RunAt(vm, at, i, count - i);
+    HOLDFAST_CHECK(
+        receipt.Covers(kHostVmid, Ipa(run.start().value()), run.size()));
+    i += run.count;
+  }
+  SetGuestState(vm, at, count, PageState::kOwned);
+  return count;
 }
 
 Result<bool> MemProtect::IsPoisoned(Vm& vm, Ipa ipa) {
   SpinlockHolder hold(vm.stage2.lock);
   HOLDFAST_TRY_ASSIGN(const Stage2::Cursor at, vm.stage2.Find(ipa));
-  // Poison is a page's; without a table there can be none.
-  if (at.level() != kPageLevel) return Error(Errno::kEinval);
-  return GuestEntry::Of(at.pte(), at.level()).IsPoisoned();
+  const GuestEntry entry = GuestEntry::Of(at.pte(), at.level());
+  // Poison is a page's, or a block's; without an entry and a table for one
+  // there can be none.
+  if (at.level() != kPageLevel && !entry.IsPoisoned())
+    return Error(Errno::kEinval);
+  return entry.IsPoisoned();
+}
+
+bool MemProtect::IsMapped(Vm& vm, Ipa ipa) {
+  SpinlockHolder hold(vm.stage2.lock);
+  const Result<Stage2::Cursor> at = vm.stage2.Find(ipa);
+  return at.has_value() && at->kind() == pgtable::PteKind::kLeaf;
 }
 
 }  // namespace holdfast::mem_protect

@@ -36,7 +36,7 @@ class GuestHostTest : public testing::Test {
   uint64_t Give(uint64_t gfn, uint64_t content = 0) {
     const uint64_t page = world_.Frames(1);
     EXPECT_TRUE(world_.Fill(page, content));
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0");
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0");
     return page;
   }
   // What the guest finds in x0, if it resumes.
@@ -100,9 +100,9 @@ TEST_F(GuestHostTest, WhatTheHostBorrowsItCannotGiveAway) {
   ASSERT_EQ(Share(6), 0);
   EXPECT_EQ(Call(HF_HOST_SHARE_HYP, page), "-EPERM");
   EXPECT_EQ(Call(HF_HOST_UNSHARE_HYP, page), "-EPERM");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 7), "-EPERM");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 7, 1), "-EPERM");
   EXPECT_EQ(Call(HF_TOPUP_VM, vm_.handle, page, 1), "-EPERM");
-  EXPECT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "-EAGAIN")
+  EXPECT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "-EAGAIN")
       << "it may touch it already";
   EXPECT_EQ(world_.mem().ShareFfa(page, 1).error(), Errno::kEperm);
   EXPECT_EQ(world_.mem().UnshareFfa(page, 1).error(), Errno::kEperm);
@@ -122,7 +122,7 @@ TEST_F(GuestHostTest, WrongStatesAreInvalidParameters) {
   EXPECT_EQ(Unshare(7), kInvalid);
   EXPECT_EQ(Unshare(kGfns / 2), kInvalid);
   // Poison.
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   EXPECT_EQ(Share(6), kInvalid);
   EXPECT_EQ(Unshare(6), kInvalid);
   // Addresses that are no page's.
@@ -141,12 +141,12 @@ TEST_F(GuestHostTest, ErrorsComeInOrder) {
   const uint64_t shared = Give(1);
   ASSERT_EQ(Share(1), 0);
   const uint64_t poisoned = Give(2);
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, poisoned), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, poisoned, 1), "0");
   const auto share = [&](uint64_t ipa) {
-    return world_.mem().GuestShareHost(vm, ipa).error();
+    return world_.mem().GuestShareHost(vm, ipa, 1).error();
   };
   const auto unshare = [&](uint64_t ipa) {
-    return world_.mem().GuestUnshareHost(vm, ipa).error();
+    return world_.mem().GuestUnshareHost(vm, ipa, 1).error();
   };
   EXPECT_EQ(share(~uint64_t{0}), Errno::kEinval) << "alignment before range";
   EXPECT_EQ(share(kGfns * kPageSize), Errno::kErange);
@@ -214,8 +214,8 @@ TEST_F(GuestHostTest, DyingVmsSharedPageComesBackAsItIs) {
   }
   ASSERT_EQ(Call(HF_VCPU_PUT), "0");
   ASSERT_EQ(Call(HF_START_TEARDOWN_VM, vm_.handle), "0");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm_.handle, 1), "0");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm_.handle, 2), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm_.handle, 1, 1), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm_.handle, 2, 1), "0");
   EXPECT_TRUE(world_.Holds(shared, 7)) << "the host could read it before";
   EXPECT_TRUE(world_.Holds(secret, 0));
   for (unsigned cpu : {0u, 1u}) {
@@ -241,7 +241,7 @@ TEST_F(GuestHostTest, PoisonIsAskedForByTheAddressOfALeaf) {
   EXPECT_STREQ(poisoned(7), "no") << "absent";
   EXPECT_STREQ(poisoned(kGfns / 2), "EINVAL") << "no table";
   EXPECT_STREQ(poisoned(kGfns), "ERANGE");
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   EXPECT_STREQ(poisoned(6), "yes");
   EXPECT_STREQ(poisoned(5), "no");
   EXPECT_STREQ(poisoned(7), "no");

@@ -45,7 +45,7 @@ Result<Ipa> MemProtect::GuestRange(const Vm& vm, uint64_t gfn,
                                    uint64_t pages) const {
   const std::optional<Gfn> first =
       Gfn::FromUntrusted(gfn, vm.stage2.shape().ipa_bits);
-  if (!first.has_value() ||
+  if (!first.has_value() || pages > ~uint64_t{0} >> kPageShift ||
       !vm.stage2.InRange(first->address(), pages << kPageShift)) {
     return Error(Errno::kErange);
   }
@@ -53,12 +53,12 @@ Result<Ipa> MemProtect::GuestRange(const Vm& vm, uint64_t gfn,
 }
 
 // The host owns the pages, alone or shared with guests.
-Status MemProtect::CheckShareable(const FrameRange& pages) {
-  for (uint64_t i = 0; i < pages.count; ++i) {
-    const PageRecord& record = Record(pages.first + i);
+Status MemProtect::CheckShareable(const Pages& pages) {
+  for (uint64_t i = 0; i < pages.frames.count; ++i) {
+    const PageRecord& record = pages.records[i];
     if (record.host() == PageState::kOwned) continue;
-    if (record.host() != PageState::kSharedOwned ||
-        record.hyp() != PageState::kNoPage || record.count() == 0) {
+    if (!record.Is(PageState::kSharedOwned, PageState::kNoPage) ||
+        record.count() == 0) {
       return Error(Errno::kEperm);
     }
     if (record.count() == PageRecord::kMaxCount) return Error(Errno::kEbusy);
@@ -87,7 +87,8 @@ Status MemProtect::ShareGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
       !GuestEntry::Of(at.pte(), at.level()).IsAbsent()) {
     return Error(Errno::kEperm);
   }
-  HOLDFAST_TRY(CheckShareable(range));
+  const Pages lent = PagesOf(range);
+  HOLDFAST_TRY(CheckShareable(lent));
 
   // Plan.
   Reservation tables;
@@ -96,10 +97,8 @@ Status MemProtect::ShareGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
       short_of));
 
   // Commit. The host's own entries stay as they are.
-  for (uint64_t i = 0; i < range.count; ++i) {
-    Record(range.first + i).Increment();
-    SetHost(range.first + i, PageState::kSharedOwned);
-  }
+  for (uint64_t i = 0; i < pages; ++i) lent.records[i].Increment();
+  SetHost(lent, PageState::kSharedOwned);
   if (!features_.fwb)
     machine::CleanInvalidateToPoc(range.start(), range.size());
   if (attr.executable() && !features_.dic)
@@ -129,15 +128,13 @@ Status MemProtect::UnshareGuest(Vm& vm, uint64_t gfn, uint64_t pages) {
   // it but the guest.
   const FrameRange range{Pfn::Of(mapped.page), pages};
   static_cast<void>(TakeFromGuest(vm, at, range, /*poison=*/false));
-  for (uint64_t i = 0; i < range.count; ++i) {
-    PageRecord& record = Record(range.first + i);
+  const Pages lent = PagesOf(range);
+  for (uint64_t i = 0; i < pages; ++i) {
+    PageRecord& record = lent.records[i];
     HOLDFAST_CHECK(record.host() == PageState::kSharedOwned);
     record.Decrement();
-    if (record.count() == 0) {
-      SetHost(range.first + i, PageState::kOwned);
-    } else {
-      NoteRecord(range.first + i, record);
-    }
+    if (record.count() == 0) record.set_host(PageState::kOwned);
+    NoteRecord(range.first + i, record);
   }
   return {};
 }

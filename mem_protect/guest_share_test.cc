@@ -449,7 +449,7 @@ TEST_F(ShareTest, E08_DyingVmsPagesAreUnshared) {
   const Reply drain = world_.Call(HF_DRAIN_VM, vm.handle);
   EXPECT_EQ(tests::ToString(drain), "-EBUSY");
   EXPECT_EQ(drain.x2, 1u) << "pages the guest still has";
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 3), "-EPERM")
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 3, 1), "-EPERM")
       << "it was lent, not given";
   EXPECT_EQ(HostState(page), PageState::kSharedOwned);
   EXPECT_EQ(Call(HF_HOST_WRPROTECT_GUEST, vm.handle, 3, 1), "0");

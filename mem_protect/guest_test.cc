@@ -43,7 +43,7 @@ class GuestTest : public testing::Test {
   uint64_t Give(uint64_t gfn, uint64_t content = 0) {
     const uint64_t page = world_.Frames(1);
     EXPECT_TRUE(world_.Fill(page, content));
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "0") << "gfn " << gfn;
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "0") << "gfn " << gfn;
     return page;
   }
   void Kill(const HostVm& vm) {
@@ -65,7 +65,7 @@ TEST_F(GuestTest, GuestGetsThePageWithItsContentAndTheHostLosesIt) {
     ASSERT_TRUE(world_.Fill(page, 0xc0ffee));  // into both CPUs' TLBs
   }
   EXPECT_FALSE(world_.GuestLoad(vm.handle, 7 * kPageSize).has_value());
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 7), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 7, 1), "0");
   for (unsigned cpu : {0u, 1u}) {
     sim::OnCpu on(world_.machine(), cpu);
     EXPECT_FALSE(Host(page)) << "CPU " << cpu;
@@ -80,20 +80,20 @@ TEST_F(GuestTest, GuestGetsThePageWithItsContentAndTheHostLosesIt) {
 
 TEST_F(GuestTest, DonationNeedsALoadedProtectedVcpu) {
   const uint64_t page = world_.Frames(1);
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0), "-EINVAL")
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0, 1), "-EINVAL")
       << "nothing is loaded";
   const HostVm open = world_.MakeVm(1, 16, /*is_protected=*/false);
   ASSERT_EQ(Call(HF_VCPU_LOAD, open.handle, 0), "0");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0), "-EINVAL")
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0, 1), "-EINVAL")
       << "its VM is not protected";
   EXPECT_EQ(Call(HF_VCPU_PUT), "0");
   const HostVm vm = LoadedVm();
   {
     sim::OnCpu other(world_.machine(), 1);
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0), "-EINVAL")
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0, 1), "-EINVAL")
         << "loaded on another CPU";
   }
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0, 1), "0");
 }
 
 // The documented order: loaded vCPU, region and state of the page, gfn in
@@ -101,23 +101,23 @@ TEST_F(GuestTest, DonationNeedsALoadedProtectedVcpu) {
 TEST_F(GuestTest, ErrorsComeInOrder) {
   const uint64_t el2 = world_.image_first();
   const uint64_t beyond = kGfns;  // the first gfn that does not exist
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, ~uint64_t{0}, beyond), "-EINVAL");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, ~uint64_t{0}, beyond, 1), "-EINVAL");
   const HostVm vm = LoadedVm(2);  // for one gfn: two tables
   const uint64_t page = Give(0);
   const uint64_t mine = world_.Frames(1);
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, ~uint64_t{0}, beyond), "-EINVAL")
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, ~uint64_t{0}, beyond, 1), "-EINVAL")
       << "pfn before gfn";
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, el2, beyond), "-EPERM")
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, el2, beyond, 1), "-EPERM")
       << "state before gfn";
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, beyond), "-EPERM");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, beyond), "-ERANGE");
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, 0), "-EPERM")
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, beyond, 1), "-EPERM");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, beyond, 1), "-ERANGE");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, 0, 1), "-EPERM")
       << "the gfn has a page";
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, el2, kGfns - 1), "-EPERM")
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, el2, kGfns - 1, 1), "-EPERM")
       << "state before stock";
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, kGfns - 1), "-ENOMEM");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, kGfns - 1, 1), "-ENOMEM");
   EXPECT_TRUE(Host(mine));
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, 1), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, mine, 1, 1), "0");
 }
 
 // gfns with bits that a shift would drop named a low one in the reference.
@@ -126,16 +126,16 @@ TEST_F(GuestTest, E34_GfnsBeyondTheInputAreErange) {
   const uint64_t page = world_.Frames(1);
   for (uint64_t gfn : {kGfns, kGfns + 5, uint64_t{1} << (64 - kPageShift),
                        uint64_t{1} << 63, ~uint64_t{0}}) {
-    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn), "-ERANGE") << gfn;
+    EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, gfn, 1), "-ERANGE") << gfn;
   }
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, kGfns - 1), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, kGfns - 1, 1), "0");
   EXPECT_TRUE(world_.GuestLoad(vm.handle, (kGfns - 1) * kPageSize).has_value());
   Kill(vm);
   for (uint64_t gfn : {kGfns, uint64_t{1} << (64 - kPageShift), ~uint64_t{0}}) {
-    EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn), "-ERANGE")
+    EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn, 1), "-ERANGE")
         << gfn;
   }
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns - 1), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns - 1, 1), "0");
 }
 
 // x2 of ENOMEM: exactly what is missing; with that it works, with one less it
@@ -144,7 +144,7 @@ TEST_F(GuestTest, E13_EnomemSaysHowMuchIsMissing) {
   const HostVm vm = LoadedVm(0);
   const uint64_t page = world_.Frames(1);
   const auto missing = [&](uint64_t gfn) {
-    const Reply reply = world_.Call(HF_HOST_DONATE_GUEST, page, gfn);
+    const Reply reply = world_.Call(HF_HOST_DONATE_GUEST, page, gfn, 1);
     EXPECT_EQ(tests::ToString(reply), "-ENOMEM");
     EXPECT_TRUE(Host(page));
     return reply.x2;
@@ -156,15 +156,15 @@ TEST_F(GuestTest, E13_EnomemSaysHowMuchIsMissing) {
   topup();
   ASSERT_EQ(missing(0), 1u);
   topup();
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, page, 0, 1), "0");
   // Another 2 MiB of the same gigabyte: one table more. The same 2 MiB: none.
   const uint64_t second = world_.Frames(2);
-  Reply reply = world_.Call(HF_HOST_DONATE_GUEST, second, 512);
+  Reply reply = world_.Call(HF_HOST_DONATE_GUEST, second, 512, 1);
   EXPECT_EQ(tests::ToString(reply), "-ENOMEM");
   EXPECT_EQ(reply.x2, 1u);
-  reply = world_.Call(HF_HOST_DONATE_GUEST, second, kGfns / 2);
+  reply = world_.Call(HF_HOST_DONATE_GUEST, second, kGfns / 2, 1);
   EXPECT_EQ(reply.x2, 2u);
-  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, second, 511), "0");
+  EXPECT_EQ(Call(HF_HOST_DONATE_GUEST, second, 511, 1), "0");
 }
 
 TEST_F(GuestTest, OneVmsGfnsAreNotAnothers) {
@@ -225,7 +225,7 @@ TEST_P(CleanTest, D10_06_DonationCleansBetweenHostAndGuest) {
   world_.Fill(page, 5);
   Give(1);  // tables are there
   world_.machine().ClearEvents();
-  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 2), "0");
+  ASSERT_EQ(Call(HF_HOST_DONATE_GUEST, page, 2, 1), "0");
   const int tlbi = Find(sim::EventType::kTlbiIpas2e1is, 0);
   const int clean = Find(sim::EventType::kCleanInvalidate, page * kPageSize);
   const int fetch = Find(sim::EventType::kInvalidateICache, page * kPageSize);
@@ -249,7 +249,7 @@ TEST_P(CleanTest, D10_06_ReclaimZeroesBetweenGuestAndHost) {
   const uint64_t page = Give(1, 0x5ec2e7);
   Kill(vm);
   world_.machine().ClearEvents();
-  ASSERT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 1), "0");
+  ASSERT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 1, 1), "0");
   const auto events = world_.machine().events();
   int unmap = -1;
   int flush = -1;
@@ -280,19 +280,19 @@ INSTANTIATE_TEST_SUITE_P(Fwb, CleanTest, testing::Bool());
 TEST_F(GuestTest, ReclaimNeedsADyingVm) {
   const HostVm vm = LoadedVm();
   Give(0);
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0), "-EINVAL")
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0, 1), "-EINVAL")
       << "it lives";
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle + 1, 0), "-EINVAL")
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle + 1, 0, 1), "-EINVAL")
       << "no such VM";
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle | 0x10000, 0),
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle | 0x10000, 0, 1),
             "-EINVAL");
   // The handle's error comes before the gfn's.
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns), "-EINVAL");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns, 1), "-EINVAL");
   Kill(vm);
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns), "-ERANGE");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 1), "-ENOENT");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0), "0");
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0), "-ENOENT")
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns, 1), "-ERANGE");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 1, 1), "-ENOENT");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0, 1), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0, 1), "-ENOENT")
       << "twice";
 }
 
@@ -304,7 +304,7 @@ TEST_F(GuestTest, ReclaimedPageReadsZeroAndTheGuestLosesIt) {
     EXPECT_TRUE(world_.GuestStore(vm.handle, 9 * kPageSize + 8 * cpu, 1));
   }
   Kill(vm);
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 9), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 9, 1), "0");
   for (unsigned cpu : {0u, 1u}) {
     sim::OnCpu on(world_.machine(), cpu);
     EXPECT_FALSE(world_.GuestLoad(vm.handle, 9 * kPageSize).has_value());
@@ -331,7 +331,7 @@ TEST_F(GuestTest, NextVisitsEveryPageOnce) {
     if (pages.count(gfn) != 0 || poison.count(gfn) != 0) continue;
     const uint64_t page = Give(gfn, gfn);
     if (i % 3 == 2) {
-      ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+      ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
       poison.insert(gfn);
     } else {
       pages[gfn] = page;
@@ -344,7 +344,7 @@ TEST_F(GuestTest, NextVisitsEveryPageOnce) {
   for (uint64_t gfn = 0; gfn != HF_NO_GFN; ++calls) {
     ASSERT_LT(calls, 2000);
     const Reply reply =
-        world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn);
+        world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn, 1);
     if (reply.ok() && poison.count(gfn) == 0) {
       EXPECT_TRUE(visited.insert(gfn).second);
       EXPECT_EQ(pages.count(gfn), 1u)
@@ -369,21 +369,21 @@ TEST_F(GuestTest, NextIsSetOnEnoentAndEndsWithTheLastPage) {
   Give(5);
   Give(kGfns - 1);
   Kill(vm);
-  Reply reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0);
+  Reply reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 0, 1);
   EXPECT_EQ(tests::ToString(reply), "-ENOENT");
   EXPECT_EQ(reply.x2, 5u);
-  reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 5);
+  reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 5, 1);
   EXPECT_EQ(tests::ToString(reply), "0");
   // The last gfn there is, in one hop or several.
   while (reply.x2 != HF_NO_GFN && reply.x2 != kGfns - 1) {
-    reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, reply.x2);
+    reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, reply.x2, 1);
     ASSERT_EQ(tests::ToString(reply), "-ENOENT");
   }
   ASSERT_EQ(reply.x2, kGfns - 1);
-  reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns - 1);
+  reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, kGfns - 1, 1);
   EXPECT_EQ(tests::ToString(reply), "0");
   EXPECT_EQ(reply.x2, HF_NO_GFN);
-  reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 7);
+  reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 7, 1);
   EXPECT_EQ(tests::ToString(reply), "-ENOENT");
   EXPECT_EQ(reply.x2, HF_NO_GFN) << "nothing is left anywhere";
 }
@@ -396,9 +396,11 @@ TEST_F(GuestTest, NextFindsTheNeighbour) {
   Give(512);
   Give(513);
   Kill(vm);
-  EXPECT_EQ(world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 511).x2, 512u);
-  EXPECT_EQ(world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 512).x2, 513u);
-  EXPECT_EQ(world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 513).x2,
+  EXPECT_EQ(world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 511, 1).x2,
+            512u);
+  EXPECT_EQ(world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 512, 1).x2,
+            513u);
+  EXPECT_EQ(world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 513, 1).x2,
             HF_NO_GFN);
 }
 
@@ -418,19 +420,19 @@ TEST_F(GuestTest, ReclaimTakesNothingBorrowed) {
     object->stage2.SetSoftwareAt(at, static_cast<unsigned>(state));
   };
   set(PageState::kSharedBorrowed);
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 4), "-EPERM");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 4, 1), "-EPERM");
   EXPECT_TRUE(world_.GuestLoad(vm.handle, 4 * kPageSize).has_value());
   set(PageState::kOwned);
-  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 4), "0");
+  EXPECT_EQ(Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 4, 1), "0");
 }
 
 TEST_F(GuestTest, PoisonNeverCounts) {
   const HostVm vm = LoadedVm();
   const uint64_t page = Give(4);
-  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), "0");
+  ASSERT_EQ(Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), "0");
   ASSERT_TRUE(world_.Fill(page, 77));
   Kill(vm);
-  const Reply reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 4);
+  const Reply reply = world_.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 4, 1);
   EXPECT_EQ(tests::ToString(reply), "0");
   EXPECT_EQ(reply.x2, HF_NO_GFN);
   EXPECT_TRUE(world_.Holds(page, 77))

@@ -16,6 +16,9 @@ using pgtable::Stage2Attr;
 
 constexpr Ipa IpaOf(PhysAddr address) { return Ipa(address.value()); }
 
+constexpr Level kLargestBlock =
+    MemProtect::kBlockPages != 0 ? Level(kPageLevel.value() - 1) : kPageLevel;
+
 }  // namespace
 
 Result<Pfn> MemProtect::HostFrame(uint64_t pfn) const {
@@ -40,10 +43,10 @@ const PageRecord* MemProtect::RecordOf(Pfn pfn) const {
   return records_[index].first + (pfn - region->first_pfn());
 }
 
-PageRecord& MemProtect::Record(Pfn pfn) {
-  const PageRecord* record = RecordOf(pfn);
+MemProtect::Pages MemProtect::PagesOf(const FrameRange& frames) {
+  const PageRecord* record = RecordOf(frames.first);
   HOLDFAST_CHECK(record != nullptr);
-  return const_cast<PageRecord&>(*record);
+  return {frames, const_cast<PageRecord*>(record)};
 }
 
 Result<const Region*> MemProtect::HostMemory(const FrameRange& range) const {
@@ -56,22 +59,40 @@ Result<const Region*> MemProtect::HostMemory(const FrameRange& range) const {
   return region;
 }
 
-Status MemProtect::CheckHost(const FrameRange& range, PageState want) const {
+// The host's memory (EINVAL, EPERM), each page in these states (EPERM).
+Result<MemProtect::Pages> MemProtect::HostPages(const FrameRange& range,
+                                                PageState host, PageState hyp) {
   host_.lock.AssertHeld();
   HOLDFAST_TRY_ASSIGN(const Region* region, HostMemory(range));
-  const PageRecord* records =
+  PageRecord* const records =
       records_[static_cast<size_t>(region - map_.regions().data())].first +
       (range.first - region->first_pfn());
   for (uint64_t i = 0; i < range.count; ++i) {
-    if (records[i].host() != want) return Error(Errno::kEperm);
+    if (!records[i].Is(host, hyp)) return Error(Errno::kEperm);
   }
-  return {};
+  return Pages{range, records};
 }
 
-void MemProtect::SetHost(Pfn pfn, PageState state) {
-  PageRecord& record = Record(pfn);
-  record.set_host(state);
-  NoteRecord(pfn, record);
+// The pages from `first` on, `most` at most, that are so; the first one's error
+// if it is not.
+Result<MemProtect::Pages> MemProtect::HostRun(Pfn first, uint64_t most,
+                                              PageState host, PageState hyp) {
+  HOLDFAST_TRY_ASSIGN(Pages run, HostPages({first, 1}, host, hyp));
+  if (most == 1) return run;
+  // (The first page is whole in its region.)
+  const Region& region = *map_.Find(first.address());
+  const uint64_t whole = (region.end() - first.address()) >> kPageShift;
+  if (most > whole) most = whole;
+  uint64_t& count = run.frames.count;
+  while (count < most && run.records[count].Is(host, hyp)) ++count;
+  return run;
+}
+
+void MemProtect::SetHost(const Pages& pages, PageState state) {
+  for (uint64_t i = 0; i < pages.frames.count; ++i) {
+    pages.records[i].set_host(state);
+    NoteRecord(pages.frames.first + i, pages.records[i]);
+  }
 }
 
 void MemProtect::NoteRecord(Pfn pfn, const PageRecord& record) {
@@ -112,32 +133,49 @@ void MemProtect::RecycleMmio() {
 }
 
 // Commit: the pages are no longer the host's, in state and in every TLB.
-Vacated MemProtect::TakeFromHost(const FrameRange& range,
-                                 pgtable::Annotation owner,
-                                 Reservation& tables) {
-  for (uint64_t i = 0; i < range.count; ++i)
-    SetHost(range.first + i, PageState::kNoPage);
+Vacated MemProtect::TakeFromHost(const Pages& pages, pgtable::Annotation owner,
+                                 Reservation& tables, Level largest) {
+  const FrameRange& range = pages.frames;
+  SetHost(pages, PageState::kNoPage);
   HostBatch batch(host_);
-  host_.Annotate(IpaOf(range.start()), range.size(), owner, tables, batch);
+  host_.Annotate(IpaOf(range.start()), range.size(), owner, tables, batch,
+                 largest);
   return Vacated::ByHost(range, batch.Complete());
 }
 
-// RAM whose entries are of page size, as annotations are: no table is missing.
+// The same for one page, whose entry is of a page's size.
+Vacated MemProtect::TakePageFromHost(Stage2::Cursor& at, const Pages& page,
+                                     pgtable::Annotation owner) {
+  SetHost(page, PageState::kNoPage);
+  Reservation none;
+  HostBatch batch(host_);
+  host_.AnnotateAt(at, owner, none, batch);
+  return Vacated::ByHost(page.frames, batch.Complete());
+}
+
+// RAM whose entries are as large as annotations of it are: no table is missing.
+// A block that the range covers becomes one again.
 void MemProtect::MapForHost(const FrameRange& range) {
-  Reservation none = *host_.stock.Reserve(0);
+  Reservation none;
   HostBatch batch(host_);
   host_.Map(IpaOf(range.start()), range.start(), range.size(),
-            HostAttr(pgtable::kHostMemory), kPageLevel, none, batch);
+            HostAttr(pgtable::kHostMemory), kLargestBlock, none, batch);
   static_cast<void>(batch.Complete());
 }
 
-// Commit: the pages are the host's and mapped. Their entries are annotations,
-// so tables down to them exist.
-void MemProtect::GiveToHost(Vacated pages) {
-  const FrameRange& range = pages.frames();
+void MemProtect::MapPageForHost(Stage2::Cursor& at) {
+  Reservation none;
+  HostBatch batch(host_);
+  host_.MapAt(at, PhysAddr(at.ipa().value()), HostAttr(pgtable::kHostMemory),
+              none, batch);
+  static_cast<void>(batch.Complete());
+}
+
+// Commit: the pages are the host's and mapped.
+void MemProtect::GiveToHost(Vacated vacated) {
+  const FrameRange& range = vacated.frames();
   MapForHost(range);
-  for (uint64_t i = 0; i < range.count; ++i)
-    SetHost(range.first + i, PageState::kOwned);
+  SetHost(PagesOf(range), PageState::kOwned);
 }
 
 // RAM and MMIO alike take their memory type from the host's stage 1.

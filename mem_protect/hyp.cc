@@ -15,42 +15,35 @@ constexpr HypVa HypVaOf(PhysAddr address) { return HypVa(address.value()); }
 
 }  // namespace
 
-Status MemProtect::CheckHyp(const FrameRange& range, PageState want) {
-  for (uint64_t i = 0; i < range.count; ++i) {
-    if (Record(range.first + i).hyp() != want) return Error(Errno::kEperm);
-  }
-  return {};
-}
-
 // A record's two states share a word, so writing the hyp one takes both locks.
-void MemProtect::SetHyp(Pfn pfn, PageState state) {
-  PageRecord& record = Record(pfn);
-  record.set_hyp(state);
-  NoteRecord(pfn, record);
+void MemProtect::SetHyp(const Pages& pages, PageState state) {
+  for (uint64_t i = 0; i < pages.frames.count; ++i) {
+    pages.records[i].set_hyp(state);
+    NoteRecord(pages.frames.first + i, pages.records[i]);
+  }
 }
 
 Status MemProtect::ShareHyp(uint64_t pfn) {
   HOLDFAST_TRY_ASSIGN(const Pfn frame, HostFrame(pfn));
-  const FrameRange page{frame, 1};
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  HOLDFAST_TRY(CheckHost(page, PageState::kOwned));
-  HOLDFAST_TRY(CheckHyp(page, PageState::kNoPage));
-  SetHyp(frame, PageState::kSharedBorrowed);
-  SetHost(frame, PageState::kSharedOwned);
+  HOLDFAST_TRY_ASSIGN(const Pages page, HostPages({frame, 1}, PageState::kOwned,
+                                                  PageState::kNoPage));
+  SetHyp(page, PageState::kSharedBorrowed);
+  SetHost(page, PageState::kSharedOwned);
   return {};
 }
 
 Status MemProtect::UnshareHyp(uint64_t pfn) {
   HOLDFAST_TRY_ASSIGN(const Pfn frame, HostFrame(pfn));
-  const FrameRange page{frame, 1};
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  HOLDFAST_TRY(CheckHost(page, PageState::kSharedOwned));
-  HOLDFAST_TRY(CheckHyp(page, PageState::kSharedBorrowed));
-  if (Record(frame).count() != 0) return Error(Errno::kEbusy);
-  SetHyp(frame, PageState::kNoPage);
-  SetHost(frame, PageState::kOwned);
+  HOLDFAST_TRY_ASSIGN(const Pages page,
+                      HostPages({frame, 1}, PageState::kSharedOwned,
+                                PageState::kSharedBorrowed));
+  if (page.records->count() != 0) return Error(Errno::kEbusy);
+  SetHyp(page, PageState::kNoPage);
+  SetHost(page, PageState::kOwned);
   return {};
 }
 
@@ -61,17 +54,14 @@ Status MemProtect::CheckDonateHyp(std::span<const FrameRange> ranges) {
     for (size_t j = 0; j < i; ++j) {
       if (range.Overlaps(ranges[j])) return Error(Errno::kEinval);
     }
-    HOLDFAST_TRY(CheckHost(range, PageState::kOwned));
-    HOLDFAST_TRY(CheckHyp(range, PageState::kNoPage));
+    HOLDFAST_TRY(HostPages(range, PageState::kOwned, PageState::kNoPage));
   }
   return {};
 }
 
-void MemProtect::GiveToHyp(Vacated pages) {
-  const FrameRange& range = pages.frames();
-  for (uint64_t i = 0; i < range.count; ++i)
-    SetHyp(range.first + i, PageState::kOwned);
-  MapAtHyp(range);
+void MemProtect::GiveToHyp(Vacated vacated) {
+  SetHyp(PagesOf(vacated.frames()), PageState::kOwned);
+  MapAtHyp(vacated.frames());
 }
 
 Status MemProtect::DonateHyp(std::span<const FrameRange> ranges) {
@@ -83,8 +73,8 @@ Status MemProtect::DonateHyp(std::span<const FrameRange> ranges) {
   if (hyp_tables > hyp_.stock.free()) return Error(Errno::kEnomem);
   HOLDFAST_TRY_ASSIGN(Reservation tables, ReserveHostTables(ranges));
   for (const FrameRange& range : ranges) {
-    GiveToHyp(
-        TakeFromHost(range, pgtable::Annotation::HostDonationToHyp(), tables));
+    GiveToHyp(TakeFromHost(PagesOf(range),
+                           pgtable::Annotation::HostDonationToHyp(), tables));
   }
   return {};
 }
@@ -93,63 +83,63 @@ Status MemProtect::DonateHypAndPin(const FrameRange& memory, Pfn run_page) {
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
   HOLDFAST_TRY(CheckDonateHyp({&memory, 1}));
-  HOLDFAST_TRY(CheckPin(run_page));
-  if (Record(run_page).count() != 0) return Error(Errno::kEbusy);
+  HOLDFAST_TRY_ASSIGN(const Pages pinned, CheckPin(run_page));
+  if (pinned.records->count() != 0) return Error(Errno::kEbusy);
   if (HypTablesFor(memory) + HypTablesFor({run_page, 1}) > hyp_.stock.free()) {
     return Error(Errno::kEnomem);
   }
   HOLDFAST_TRY_ASSIGN(Reservation tables, ReserveHostTables({&memory, 1}));
-  GiveToHyp(
-      TakeFromHost(memory, pgtable::Annotation::HostDonationToHyp(), tables));
-  CommitPin(run_page);
+  GiveToHyp(TakeFromHost(PagesOf(memory),
+                         pgtable::Annotation::HostDonationToHyp(), tables));
+  CommitPin(pinned);
   return {};
 }
 
 Status MemProtect::HypDonateHost(const FrameRange& range) {
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  HOLDFAST_TRY(CheckHyp(range, PageState::kOwned));
-  HOLDFAST_TRY(CheckHost(range, PageState::kNoPage));
+  HOLDFAST_TRY_ASSIGN(const Pages pages,
+                      HostPages(range, PageState::kNoPage, PageState::kOwned));
   for (uint64_t i = 0; i < range.count; ++i) {
-    if (Record(range.first + i).count() != 0) return Error(Errno::kEbusy);
+    if (pages.records[i].count() != 0) return Error(Errno::kEbusy);
   }
   pgtable::HypTlbBatch<Granule> batch(hyp_);
   hyp_.Unmap(HypVaOf(range.start()), range.size(), batch);
-  Vacated pages = Vacated::ByHyp(range, batch.Complete());
-  for (uint64_t i = 0; i < range.count; ++i)
-    SetHyp(range.first + i, PageState::kNoPage);
-  GiveToHost(std::move(pages));
+  Vacated vacated = Vacated::ByHyp(range, batch.Complete());
+  SetHyp(pages, PageState::kNoPage);
+  GiveToHost(std::move(vacated));
   return {};
 }
 
-Status MemProtect::CheckPin(Pfn pfn) {
-  const FrameRange page{pfn, 1};
-  HOLDFAST_TRY(CheckHost(page, PageState::kSharedOwned));
-  HOLDFAST_TRY(CheckHyp(page, PageState::kSharedBorrowed));
-  if (Record(pfn).count() == PageRecord::kMaxCount) return Error(Errno::kEbusy);
-  return {};
+Result<MemProtect::Pages> MemProtect::CheckPin(Pfn pfn) {
+  HOLDFAST_TRY_ASSIGN(
+      const Pages page,
+      HostPages({pfn, 1}, PageState::kSharedOwned, PageState::kSharedBorrowed));
+  if (page.records->count() == PageRecord::kMaxCount)
+    return Error(Errno::kEbusy);
+  return page;
 }
 
-void MemProtect::CommitPin(Pfn pfn) {
-  PageRecord& record = Record(pfn);
-  if (record.count() == 0) MapAtHyp({pfn, 1});
-  record.Increment();
-  NoteRecord(pfn, record);
+void MemProtect::CommitPin(const Pages& page) {
+  if (page.records->count() == 0) MapAtHyp(page.frames);
+  page.records->Increment();
+  NoteRecord(page.frames.first, *page.records);
 }
 
 Status MemProtect::Pin(Pfn pfn) {
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  HOLDFAST_TRY(CheckPin(pfn));
-  if (HypTablesFor({pfn, 1}) > hyp_.stock.free()) return Error(Errno::kEnomem);
-  CommitPin(pfn);
+  HOLDFAST_TRY_ASSIGN(const Pages page, CheckPin(pfn));
+  if (HypTablesFor(page.frames) > hyp_.stock.free())
+    return Error(Errno::kEnomem);
+  CommitPin(page);
   return {};
 }
 
 void MemProtect::Unpin(Pfn pfn) {
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  PageRecord& record = Record(pfn);
+  PageRecord& record = *PagesOf({pfn, 1}).records;
   record.Decrement();
   NoteRecord(pfn, record);
   if (record.count() != 0) return;

@@ -80,10 +80,10 @@ PhysAddr MemProtect::Carve(uint64_t frames, uint64_t align_frames) {
 // Nothing is mapped for the host yet, so nobody has to be shown out.
 Status MemProtect::OwnAtBoot(const FrameRange& range) {
   HOLDFAST_TRY_ASSIGN(Reservation tables, ReserveHostTables({&range, 1}));
+  const Pages pages = PagesOf(range);
   static_cast<void>(
-      TakeFromHost(range, pgtable::Annotation::HostDonationToHyp(), tables));
-  for (uint64_t i = 0; i < range.count; ++i)
-    SetHyp(range.first + i, PageState::kOwned);
+      TakeFromHost(pages, pgtable::Annotation::HostDonationToHyp(), tables));
+  SetHyp(pages, PageState::kOwned);
   return {};
 }
 

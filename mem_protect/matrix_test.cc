@@ -77,7 +77,7 @@ void Kill(Cell& c, const HostVm& vm) {
 }
 std::string Donate(Cell& c, const HostVm& vm, uint64_t pfn, uint64_t gfn) {
   Load(c, vm);
-  return Call(c, HF_HOST_DONATE_GUEST, pfn, gfn);
+  return Call(c, HF_HOST_DONATE_GUEST, pfn, gfn, 1);
 }
 std::string Share(Cell& c, const HostVm& vm, uint64_t pfn, uint64_t gfn,
                   uint64_t pages = 1) {
@@ -170,7 +170,7 @@ const std::map<std::string, std::function<void(Cell&)>> kReachPage = {
     {"P",
      [](Cell& c) {
        ASSERT_EQ(Donate(c, c.closed, c.page, kGfn), "0");
-       ASSERT_EQ(Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page), "0");
+       ASSERT_EQ(Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page, 1), "0");
      }},
 };
 
@@ -333,25 +333,25 @@ const std::map<std::string, Action> kPageCalls = {
      [](Cell& c) { return GuestCall(c, c.open, HF_GUEST_MEM_SHARE, kGfn); }},
 
     {"force_reclaim_guest_page",
-     [](Cell& c) { return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page); }},
+     [](Cell& c) { return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page, 1); }},
     {"force_reclaim_guest_page, VM dying",
      [](Cell& c) {
        Kill(c, c.closed);
-       return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page);
+       return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page, 1);
      }},
     {"reclaim_dying_guest_page at g",
      [](Cell& c) {
-       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle, kGfn);
+       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle, kGfn, 1);
      }},
     {"reclaim_dying_guest_page at g, VM dying",
      [](Cell& c) {
        Kill(c, c.closed);
-       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle, kGfn);
+       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle, kGfn, 1);
      }},
     {"reclaim_dying_guest_page at g, non-protected VM dying",
      [](Cell& c) {
        Kill(c, c.open);
-       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.open.handle, kGfn);
+       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.open.handle, kGfn, 1);
      }},
 
     {"access by the host", [](Cell& c) { return HostAccess(c, c.page); }},
@@ -388,7 +388,7 @@ const std::map<std::string, Action> kPageCalls = {
      [](Cell& c) {
        Kill(c, c.closed);
        return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle,
-                   kPoisonedGfn);
+                   kPoisonedGfn, 1);
      }},
 };
 
@@ -402,7 +402,7 @@ std::string RunPageCell(const std::string& call, const std::string& column,
   EXPECT_EQ(Donate(c, c.closed, c.world.Frames(1), kGfn + 3), "0");
   if (poison) {
     EXPECT_EQ(Donate(c, c.closed, c.page, kPoisonedGfn), "0");
-    EXPECT_EQ(Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page), "0");
+    EXPECT_EQ(Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page, 1), "0");
   }
   kReachPage.at(column)(c);
   if (const std::string state = StateOf(c, c.page, kGfn);
@@ -520,7 +520,7 @@ const std::map<std::string, Action> kRunCalls = {
     {"reclaim_dying_guest_page at G, VM dying",
      [](Cell& c) {
        Kill(c, c.open);
-       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.open.handle, kBlockGfn);
+       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.open.handle, kBlockGfn, 1);
      }},
     {"share_ffa of all (internal)",
      [](Cell& c) { return NameOf(c.world.mem().ShareFfa(c.page, kBlock)); }},
@@ -540,7 +540,7 @@ const std::map<std::string, Action> kRunCalls = {
      [](Cell& c) { return Donate(c, c.closed, c.page + kSome, 2); }},
     {"force_reclaim_guest_page of a page",
      [](Cell& c) {
-       return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page + kSome);
+       return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page + kSome, 1);
      }},
     {"access by the host to a page",
      [](Cell& c) { return HostAccess(c, c.page + kSome); }},

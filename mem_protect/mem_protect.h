@@ -14,6 +14,7 @@
 #ifndef HOLDFAST_MEM_PROTECT_MEM_PROTECT_H_
 #define HOLDFAST_MEM_PROTECT_MEM_PROTECT_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -138,44 +139,62 @@ class MemProtect {
   Status UnshareFfa(uint64_t pfn, uint64_t pages);
 
   // ---- Host and protected guest ---------------------------------------------
+  // Each does `pages` pages (0: EINVAL) as if one by one, until one fails or
+  // the call has done what it may, kRangePages at most; it gives how many it
+  // did, and an error only if that is none: the first page's. What must hold of
+  // each page is said below for one.
+  //
+  // A block of the host's that goes to a guest as a whole stays one, on both
+  // sides, and takes the table pages that its pages would: what it has no use
+  // for yet is its deposit in both stocks. So the block can be split when a
+  // part of it changes hands, and never finds a stock empty.
 
-  // Gives a page of the host to the guest at `gfn`.
-  // C: host OWNED as in ShareHyp; gfn in range (ERANGE) and with neither page
-  // nor poison (EPERM); stock for the guest's tables (ENOMEM, and `*short_of`
-  // is how many frames of stock are missing). E: host annotation, flushed; the
-  // page cleaned to PoC; mapped for the guest.
-  Status DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn, uint64_t* short_of);
-
-  // Takes a page of a dying VM back for the host: zeroed if the guest owned it,
-  // as it is if the guest shared it.
-  // C: ERANGE; nothing there: ENOENT; poison: success (the host has it
-  // already); state OWNED or SHARED_OWNED, else EPERM. `*next`: the next gfn
-  // that may hold a page, or kNoGfn; set on success and on ENOENT.
-  Status ReclaimDying(Vm& vm, uint64_t gfn, uint64_t* next);
-
-  // Takes a page back from a protected guest that still runs; its gfn is
-  // poisoned for the VM's life, and the page reads zero. C: beyond the PA size,
-  // not RAM, or NOMAP: EFAULT; the host may touch it now: EAGAIN; hyp's: EPERM;
-  // of no VM that is known: EAGAIN; at its gfn no page any more: EHWPOISON or
-  // ENOENT; another page there: EPERM; not OWNED: EPERM.
-  Status ForceReclaim(VmTable& vms, uint64_t pfn);
-
-  // A protected guest lets the host use one of its pages (`ipa`, page aligned:
-  // EINVAL). C: in range (ERANGE); a page there (EHWPOISON, ENOENT, E2BIG);
-  // guest OWNED (EPERM). E: guest SHARED_OWNED, host BORROWED and mapped.
-  Status GuestShareHost(Vm& vm, uint64_t ipa);
-  // ... and no longer. C: as above, guest SHARED_OWNED (EPERM). E: gone from
-  // the host; guest OWNED. The contents are what the host left.
-  Status GuestUnshareHost(Vm& vm, uint64_t ipa);
-
-  // ---- Host and non-protected guest ----------------------------------------
-  // `pages` is 1, or kBlockPages with pfn and gfn aligned to it; else EINVAL. A
-  // gfn beyond the input range is ERANGE.
-
+  // The most pages that one call handles, all in one table: zeroing or cleaning
+  // them, 2 MiB, bounds its time.
+  static constexpr uint64_t kRangePages =
+      std::min<uint64_t>((uint64_t{2} << 20) >> kPageShift, Granule::kEntries);
   // Pages of a block, or 0: none. Blocks of larger granules take too long to
   // clean.
   static constexpr uint64_t kBlockPages =
       Granule::kPageShift <= 12 ? Granule::kEntries : 0;
+
+  // Gives pages of the host, from `pfn` on, to the guest, from `gfn` on.
+  // C: all frames within the PA size (EINVAL); host OWNED as in ShareHyp; all
+  // gfns in range (ERANGE), with neither page nor poison (EPERM); stock for the
+  // guest's tables (ENOMEM, and `*short_of` is how many frames of stock are
+  // missing). E: host annotation, flushed; cleaned to PoC; mapped for the
+  // guest.
+  Result<uint64_t> DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
+                               uint64_t pages, uint64_t* short_of);
+
+  // Takes what a dying VM has from `gfn` on back for the host: zeroed if the
+  // guest owned it, as it is if the guest shared it. Holes are skipped.
+  // C: gfn in range (ERANGE); nothing there: ENOENT; poison: success (the host
+  // has it already); a block of a non-protected VM: E2BIG; state OWNED or
+  // SHARED_OWNED, else EPERM. `*next`: the next gfn that may hold a page, or
+  // kNoGfn; set on success and on ENOENT.
+  Status ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages, uint64_t* next);
+
+  // Takes pages back, from `pfn` on, from a protected guest that still runs;
+  // their gfns are poisoned for the VM's life, and the pages read zero. One
+  // call ends where the VM or the order of the gfns does. C: beyond the PA
+  // size, not RAM, or NOMAP: EFAULT; the host may touch it now: EAGAIN; hyp's:
+  // EPERM; of no VM that is known: EAGAIN; at its gfn no page any more:
+  // EHWPOISON or ENOENT; another page there: EPERM; not OWNED: EPERM.
+  Result<uint64_t> ForceReclaim(VmTable& vms, uint64_t pfn, uint64_t pages);
+
+  // A protected guest lets the host use pages of its own, from `ipa` on (page
+  // aligned: EINVAL). C: all in range (ERANGE); a page there (EHWPOISON,
+  // ENOENT); guest OWNED (EPERM). E: guest SHARED_OWNED, host BORROWED and
+  // mapped.
+  Result<uint64_t> GuestShareHost(Vm& vm, uint64_t ipa, uint64_t pages);
+  // ... and no longer. C: as above, guest SHARED_OWNED (EPERM). E: gone from
+  // the host; guest OWNED. The contents are what the host left.
+  Result<uint64_t> GuestUnshareHost(Vm& vm, uint64_t ipa, uint64_t pages);
+
+  // ---- Host and non-protected guest ----------------------------------------
+  // `pages` is 1, or kBlockPages with pfn and gfn aligned to it; else EINVAL. A
+  // gfn beyond the input range is ERANGE.
 
   // Lets a guest use pages of the host, which keeps them.
   // C: rights that the CPU can express (EINVAL); frames within the PA size,
@@ -204,9 +223,11 @@ class MemProtect {
   // Marks the leaf at `gfn`, if there is one, as accessed. C: ERANGE.
   Status MakeYoung(Vm& vm, uint64_t gfn);
 
-  // Whether the guest's gfn at `ipa` is poisoned. C: ERANGE; its table is not
-  // there (EINVAL).
+  // Whether the guest's gfn at `ipa` is poisoned. C: ERANGE; no page could be
+  // there, for want of a table (EINVAL).
   Result<bool> IsPoisoned(Vm& vm, Ipa ipa);
+  // Whether the guest has a page or a block at `ipa` (any byte of it).
+  bool IsMapped(Vm& vm, Ipa ipa);
 
   // ---- Aborts --------------------------------------------------------------
 
@@ -229,16 +250,25 @@ class MemProtect {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
 
+  // Pages of RAM of one region, with their records.
+  struct Pages {
+    FrameRange frames;
+    PageRecord* records = nullptr;
+  };
+
   // host.cc
-  PageRecord& Record(Pfn pfn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  static void NoteRecord(Pfn pfn, const PageRecord& record);
-  Status CheckHost(const FrameRange& range, PageState want) const
+  Pages PagesOf(const FrameRange& frames)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  static void NoteRecord(Pfn pfn, const PageRecord& record);
   // The region of a range that the host may own: RAM of one region (EINVAL),
   // not NOMAP; in one gap (EPERM).
   Result<const Region*> HostMemory(const FrameRange& range) const;
-  void SetHost(Pfn pfn, PageState state)
+  Result<Pages> HostPages(const FrameRange& range, PageState host,
+                          PageState hyp)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  Result<Pages> HostRun(Pfn first, uint64_t most, PageState host, PageState hyp)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  static void SetHost(const Pages& pages, PageState state);
   uint32_t HostTablesFor(std::span<const FrameRange> ranges,
                          Level largest_leaf) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
@@ -246,29 +276,30 @@ class MemProtect {
                                         Level largest_leaf = kPageLevel)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   void RecycleMmio() ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  Vacated TakeFromHost(const FrameRange& range, pgtable::Annotation owner,
-                       Reservation& tables)
+  Vacated TakeFromHost(const Pages& pages, pgtable::Annotation owner,
+                       Reservation& tables, Level largest = kPageLevel)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  Vacated TakePageFromHost(Stage2::Cursor& at, const Pages& page,
+                           pgtable::Annotation owner)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   void MapForHost(const FrameRange& range)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  void GiveToHost(Vacated pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  void MapPageForHost(Stage2::Cursor& at)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  void GiveToHost(Vacated vacated) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   pgtable::Stage2Attr HostAttr(const pgtable::Prot& prot) const;
   Level LargestLeafFor(const Region& region, Ipa ipa, Level deepest) const;
 
   // hyp.cc
-  Status CheckHyp(const FrameRange& range, PageState want)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  void SetHyp(Pfn pfn, PageState state)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
-          ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
+  static void SetHyp(const Pages& pages, PageState state);
   Status CheckDonateHyp(std::span<const FrameRange> ranges)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
-  void GiveToHyp(Vacated pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+  void GiveToHyp(Vacated vacated) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
-  Status CheckPin(Pfn pfn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+  Result<Pages> CheckPin(Pfn pfn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
-  void CommitPin(Pfn pfn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+  void CommitPin(const Pages& page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
   uint64_t HypTablesFor(const FrameRange& range)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
@@ -276,30 +307,64 @@ class MemProtect {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(hyp_.lock);
 
   // guest.cc
+  // Pages that one call looks at, from page number `first` on: in one
+  // last-level table, so that one walk finds all.
+  static constexpr uint64_t Chunk(uint64_t first, uint64_t pages) {
+    const uint64_t left = kRangePages - first % kRangePages;
+    return pages < left ? pages : left;
+  }
+  static constexpr bool IsBlock(uint64_t first, uint64_t pages) {
+    return kBlockPages != 0 && pages == kBlockPages && first % pages == 0;
+  }
   Status ReserveGuestTables(Vm& vm, uint32_t tables, Reservation* reservation,
                             uint64_t* short_of)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  static void Deposit(Stage2& table, Reservation& tables)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(table.lock);
+  void SplitBlock(Vm& vm, Stage2::Cursor& at)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  void EndBlock(Vm& vm) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
   Vacated TakeFromGuest(Vm& vm, Stage2::Cursor& at, const FrameRange& pages,
                         bool poison) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  uint64_t ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
   void Scrub(const FrameRange& pages) const;
+  void GiveBack(Vacated vacated, PageState guest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+
+  // guest_host.cc
+  static FrameRange RunAt(const Vm& vm, const Stage2::Cursor& at, uint64_t i,
+                          uint64_t most)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  Result<uint64_t> CheckGuestRun(Vm& vm, Stage2::Cursor& at, uint64_t pages,
+                                 PageState want)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  static void SetGuestState(Vm& vm, Stage2::Cursor& at, uint64_t pages,
+                            PageState state)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
 
   // guest_share.cc
   Result<pgtable::Stage2Attr> GuestAttr(const pgtable::Prot& prot,
                                         PageState state) const;
   Result<Ipa> GuestRange(const Vm& vm, uint64_t gfn, uint64_t pages) const;
-  Status CheckShareable(const FrameRange& pages)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  static Status CheckShareable(const Pages& pages);
 
   // force_reclaim.cc
   struct Owner {
     Vm* vm = nullptr;
     Gfn gfn;
+    uint64_t pages = 0;  // that it has one after the other
+    Stage2::Cursor at;   // of the first in the host's table
   };
-  Result<Owner> FindOwner(VmTable& vms, Pfn pfn)
+  Result<Owner> FindOwner(VmTable& vms, const Pages& pages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(vms.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  Status ForceReclaimFrom(const Owner& owner, Pfn pfn)
+  Result<uint64_t> ForceReclaimFrom(Owner& owner, const Pages& pages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
 
   // What the host passed, if it is within the PA size and not empty. EINVAL.

@@ -53,6 +53,10 @@ class PageRecord {
     return static_cast<PageState>(((word_ >> 2) & 3) ^ 3);
   }
   constexpr uint32_t count() const { return word_ >> 4; }
+  constexpr bool Is(PageState host, PageState hyp) const {
+    return (word_ & 15) == (static_cast<uint32_t>(host) |
+                            (static_cast<uint32_t>(hyp) ^ 3) << 2);
+  }
 
   constexpr void set_host(PageState state) {
     word_ = (word_ & ~uint32_t{3}) | static_cast<uint32_t>(state);

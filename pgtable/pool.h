@@ -92,10 +92,10 @@ class PagePool {
     pages_ = pages;
   }
 
-  // Pages that can be popped or reserved: all but the reserved ones.
-  uint32_t free() const { return pages_ - reserved_; }
+  // Pages that can be popped or reserved: all but those reserved or deposited.
+  uint32_t free() const { return pages_ - reserved_ - deposits_; }
 
-  // A zeroed page for any use, or nothing if all there are is reserved.
+  // A zeroed page for any use, or nothing if none is free.
   std::optional<PhysAddr> Pop() {
     if (free() == 0) return std::nullopt;
     return PopHead();
@@ -108,6 +108,26 @@ class PagePool {
     reserved_ += pages;
     return Reservation(this, pages);
   }
+
+  // Deposits: pages promised to changes to come, which must not find the stock
+  // empty (the table that a block will be split into). Unlike a reservation, a
+  // deposit outlives the lock.
+
+  // One page of `reservation` (there must be one: CHECKed) becomes a deposit.
+  void Deposit(Reservation& reservation) {
+    HOLDFAST_CHECK(reservation.pool_ == this && reservation.remaining_ > 0);
+    --reservation.remaining_;
+    --reserved_;
+    ++deposits_;
+  }
+  // One deposit (there must be one: CHECKed) becomes a reservation again.
+  Reservation Withdraw() {
+    HOLDFAST_CHECK(deposits_ > 0);
+    --deposits_;
+    ++reserved_;
+    return Reservation(this, 1);
+  }
+  uint32_t deposits() const { return deposits_; }
 
  private:
   friend class PoolInspector;  // of checkers, in tests/
@@ -136,6 +156,7 @@ class PagePool {
   uint32_t run_pages_ = 0;
   uint32_t pages_ = 0;  // of the list and the run
   uint32_t reserved_ = 0;
+  uint32_t deposits_ = 0;
 };
 
 }  // namespace holdfast::pgtable

@@ -204,6 +204,17 @@ class Stage2 {
     return std::nullopt;
   }
 
+  // The entry of the i-th page after the cursor's. Both in one last-level table
+  // (CHECKed).
+  [[gnu::always_inline]] Pte<G> EntryAfter(const Cursor& cursor,
+                                           uint64_t i) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    const Spot& spot = cursor.spot_;
+    HOLDFAST_CHECK(spot.level == Tree::kPages &&
+                   i < Tree::kEntries - Tree::Index(cursor.ipa_, spot.level));
+    return Pte<G>(machine::LoadPte(spot.entry + i));
+  }
+
   // ---- Commit: one page, at a cursor ---------------------------------------
   // A block (or a block's annotation) in the way of Map and Annotate is split:
   // the page gets its new entry, the rest says what it said.
@@ -256,6 +267,19 @@ class Stage2 {
       batch.OwePage(ipa);
     }
     spot.raw = value;
+  }
+
+  // The block (or a block's annotation: CHECKed) at the cursor becomes pages
+  // that say what it said; the cursor is at its page's entry then.
+  void SplitAt(Cursor& cursor, Reservation& reservation, TlbBatch<G>& batch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    CheckOwn(cursor, batch);
+    Spot& spot = cursor.spot_;
+    HOLDFAST_CHECK(spot.level != Tree::kPages && spot.raw != 0);
+    batch.Touch(cursor.ipa_, cursor.ipa_ + G::kPageSize);
+    BeforeGrow(spot, cursor.ipa_, batch);
+    spot = Grow(spot, cursor.ipa_, Tree::kPages, 0, 0, 0, reservation);
+    spot.raw = machine::LoadPte(spot.entry);
   }
 
   // Removes the entry at the cursor, leaf or annotation: a block goes as a

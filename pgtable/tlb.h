@@ -228,6 +228,14 @@ class [[nodiscard]] FlushReceipt {
   bool CoversHyp(HypVa va, uint64_t size) const {
     return hyp_ && CoversBytes(va.value(), size);
   }
+  // Splits off what is proved of the first `size` bytes (no more than there
+  // are: CHECKed); the rest stays here.
+  FlushReceipt TakeFront(uint64_t size) {
+    HOLDFAST_CHECK(size <= end_ - start_);
+    FlushReceipt front(start_, start_ + size, vmid_, hyp_);
+    start_ += size;
+    return front;
+  }
 
  private:
   template <class G>

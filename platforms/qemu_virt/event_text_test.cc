@@ -25,7 +25,7 @@ TEST(EventTextTest, Calls) {
   EXPECT_EQ(Text(EventKind::kCallEnter, HF_HOST_SHARE_HYP, 0x40, 2),
             "host_share_hyp(0x40)");
   EXPECT_EQ(Text(EventKind::kCallEnter, HF_HOST_DONATE_GUEST, 0x40, 2),
-            "host_donate_guest(0x40, 0x2)");
+            "host_donate_guest(0x40, 0x2, ...)");
   EXPECT_EQ(Text(EventKind::kCallEnter, HF_INIT_VM, 0x1000, 2),
             "init_vm(0x1000, 0x2, ...)");
 }

@@ -26,8 +26,10 @@ TEST(Completion, OfCommands) {
 TEST(Completion, OfCallsAndTheirFields) {
   EXPECT_THAT(At("call host_share"),
               ElementsAre("host_share_guest", "host_share_hyp"));
-  EXPECT_THAT(At("call host_donate_guest "), ElementsAre("gfn=", "pfn="));
-  EXPECT_THAT(At("call host_donate_guest pfn=1 "), ElementsAre("gfn="));
+  EXPECT_THAT(At("call host_donate_guest "),
+              ElementsAre("gfn=", "nr_pages=", "pfn="));
+  EXPECT_THAT(At("call host_donate_guest pfn=1 "),
+              ElementsAre("gfn=", "nr_pages="));
   EXPECT_THAT(At("call nothing "), IsEmpty());
   EXPECT_THAT(At("let x = "), ElementsAre("call"));
   EXPECT_THAT(At("let x = call reserve"), ElementsAre("reserve_vm"));

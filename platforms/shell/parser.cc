@@ -259,6 +259,8 @@ Parsed<Command> ReadFinish(Line& line) {
   const size_t at = line.column();
   HOLDFAST_TRY_ASSIGN(CallCommand call, ReadCallAfterWord(line));
   switch (call.call->id) {
+    case HF_HOST_DONATE_GUEST:
+    case HF_FORCE_RECLAIM_GUEST_PAGE:
     case HF_TOPUP_VM:
     case HF_DRAIN_VM:
     case HF_RECLAIM_DYING_GUEST_PAGE:
@@ -266,7 +268,8 @@ Parsed<Command> ReadFinish(Line& line) {
       return Command{call};
     default:
       return Bad(at, absl::StrCat(call.call->name, " does all it does at once"),
-                 "call, or finish call topup_vm, drain_vm or "
+                 "call, or finish call host_donate_guest, "
+                 "force_reclaim_guest_page, topup_vm, drain_vm or "
                  "reclaim_dying_guest_page");
   }
 }

@@ -214,7 +214,7 @@ TEST(Guest, ResumeDoesAgainWhatItLeftWith) {
                 "expect exit data-abort",
                 "resume",
                 "expect exit data-abort",
-                "call host_donate_guest @0x40300000 0x80",
+                "call host_donate_guest @0x40300000 0x80 1",
                 "resume",
                 "expect 0",
                 "expect page @0x40300000 GUEST+HOST",
@@ -275,15 +275,15 @@ TEST(Snapshot, RestoreIsTheSameMachine) {
   ASSERT_TRUE(runner.Do("snapshot made"));
   const std::string pages = runner.OutputOf("show pages");
   const std::string vm = runner.OutputOf("show vm $vm");
-  ASSERT_TRUE(runner.Do("call host_donate_guest @0x40300000 0x80"));
-  ASSERT_TRUE(runner.Do("call force_reclaim_guest_page @0x40300000"));
+  ASSERT_TRUE(runner.Do("call host_donate_guest @0x40300000 0x80 1"));
+  ASSERT_TRUE(runner.Do("call force_reclaim_guest_page @0x40300000 1"));
   EXPECT_NE(runner.OutputOf("show vm $vm"), vm);
   ASSERT_TRUE(runner.Do("restore made"));
   EXPECT_EQ(runner.OutputOf("show pages"), pages);
   EXPECT_EQ(runner.OutputOf("show vm $vm"), vm);
   EXPECT_EQ(
-      runner.Run({"call host_donate_guest @0x40300000 0x80", "restore made",
-                  "call host_donate_guest @0x40300000 0x80"}),
+      runner.Run({"call host_donate_guest @0x40300000 0x80 1", "restore made",
+                  "call host_donate_guest @0x40300000 0x80 1"}),
       0)
       << runner.Output();
 }
@@ -296,7 +296,7 @@ TEST(Snapshot, OfAnUnknownNameIsABadLine) {
 TEST(Snapshot, KeepsWhatIsUnderWay) {
   TestRunner runner;
   for (const std::string& line : kMakeVm) ASSERT_TRUE(runner.Do(line));
-  ASSERT_TRUE(runner.Do("start 0 call host_donate_guest @0x40300000 0x80"));
+  ASSERT_TRUE(runner.Do("start 0 call host_donate_guest @0x40300000 0x80 1"));
   ASSERT_TRUE(runner.Do("step 0 3"));
   ASSERT_TRUE(runner.Do("snapshot middle"));
   const std::string cpu = runner.OutputOf("show cpu 0");
@@ -433,9 +433,9 @@ TEST(Speed, AHundredThousandCalls) {
     for (const std::string& line : {
              absl::StrFormat("call host_share_hyp %#x", pfn),
              absl::StrFormat("call host_unshare_hyp %#x", pfn),
-             absl::StrFormat("call host_donate_guest %#x %u", pfn, i),
+             absl::StrFormat("call host_donate_guest %#x %u 1", pfn, i),
              absl::StrFormat("guest $vm write %#x 7", i << kPageShift),
-             absl::StrFormat("call force_reclaim_guest_page %#x", pfn),
+             absl::StrFormat("call force_reclaim_guest_page %#x 1", pfn),
          }) {
       ASSERT_TRUE(runner.Do(line)) << runner.Output();
       ++calls;

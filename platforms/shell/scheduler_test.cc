@@ -25,7 +25,7 @@ class Steps : public testing::Test {
   }
   // On CPU 0, which stops there.
   void TakeTheHostLock() {
-    runner_.Do("start 0 call host_donate_guest @0x40300000 0x80");
+    runner_.Do("start 0 call host_donate_guest @0x40300000 0x80 1");
     runner_.Do("step 0");
   }
 
@@ -34,8 +34,8 @@ class Steps : public testing::Test {
 
 TEST_F(Steps, StopsAtEachPoint) {
   EXPECT_EQ(
-      OutputOf("start 0 call host_donate_guest @0x40300000 0x80"),
-      "cpu0: host_donate_guest(0x40300, 0x80) stopped: is about to ask for "
+      OutputOf("start 0 call host_donate_guest @0x40300000 0x80 1"),
+      "cpu0: host_donate_guest(0x40300, 0x80, 1) stopped: is about to ask for "
       "the host table's lock\n");
   EXPECT_THAT(OutputOf("step 0"),
               HasSubstr("has just taken the host table's lock"));
@@ -43,13 +43,13 @@ TEST_F(Steps, StopsAtEachPoint) {
               HasSubstr("is about to ask for the lock of the VM"));
   EXPECT_THAT(OutputOf("show locks"), HasSubstr("the host table's lock: held"));
   EXPECT_THAT(OutputOf("join 0"),
-              StartsWith("host_donate_guest(0x40300, 0x80) = 0\n"));
+              StartsWith("host_donate_guest(0x40300, 0x80, 1) = 0  x2=1\n"));
   EXPECT_EQ(OutputOf("show locks"), "no lock is held\n");
 }
 
 TEST_F(Steps, AreTheSameEachTime) {
   const std::vector<std::string> lines = {
-      "start 0 call host_donate_guest @0x40300000 0x80",
+      "start 0 call host_donate_guest @0x40300000 0x80 1",
       "start 1 call host_share_hyp @0x40301000",
       "step 0 4",
       "step 1 2",
@@ -91,7 +91,7 @@ TEST_F(Steps, LookingDoesNotHangEither) {
 }
 
 TEST_F(Steps, ABusyCpuTakesNoCommand) {
-  runner_.Do("start 0 call host_donate_guest @0x40300000 0x80");
+  runner_.Do("start 0 call host_donate_guest @0x40300000 0x80 1");
   EXPECT_THAT(OutputOf("call vcpu_put"), HasSubstr("is in the middle of"));
 }
 
@@ -105,8 +105,8 @@ TEST_F(Steps, ErrorsMustBeExpectedByCpu) {
 }
 
 TEST_F(Steps, WhatIsUnderWayAtTheEndIsDone) {
-  EXPECT_EQ(runner_.Run(
-                {"start 0 call host_donate_guest @0x40300000 0x80", "step 0"}),
+  EXPECT_EQ(runner_.Run({"start 0 call host_donate_guest @0x40300000 0x80 1",
+                         "step 0"}),
             0)
       << runner_.Output();
 }

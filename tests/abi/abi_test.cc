@@ -71,7 +71,7 @@ struct Scene {
   // A page of `vm` at `gfn`; `vm` is loaded already.
   uint64_t Donate(uint64_t gfn) {
     const uint64_t page = world.Frames(1);
-    Ok(HF_HOST_DONATE_GUEST, page, gfn);
+    Ok(HF_HOST_DONATE_GUEST, page, gfn, 1);
     return page;
   }
   // The guest's shares, loaded: one page at gfn 0, a block at gfn kBlock.
@@ -125,19 +125,22 @@ std::vector<Case> Cases() {
     {"host_unshare_hyp", 2, "EPERM", "not shared", CALL(HF_HOST_UNSHARE_HYP, s.host_page)},
     {"host_unshare_hyp", 3, "EBUSY", "a run page", CALL(HF_HOST_UNSHARE_HYP, s.vm.run_pages[0])},
 
-    {"host_donate_guest", 1, "EINVAL", "nothing loaded", CALL(HF_HOST_DONATE_GUEST, kWild, kWild)},
-    {"host_donate_guest", 1, "EINVAL", "a non-protected vCPU", AFTER(s.Load(s.lent), HF_HOST_DONATE_GUEST, s.hyp_page, kWild)},
-    NOT_HOST_MEMORY("host_donate_guest", 2, s.Load(s.vm), HF_HOST_DONATE_GUEST, pfn, kWild),
-    {"host_donate_guest", 3, "EPERM", "EL2's", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.hyp_page, kWild)},
-    {"host_donate_guest", 3, "EPERM", "shared", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.shared, kWild)},
-    {"host_donate_guest", 4, "ERANGE", "no gfn", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.host_page, kWild)},
-    {"host_donate_guest", 4, "ERANGE", "the first gfn beyond", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.host_page, kBeyondPa)},
-    {"host_donate_guest", 5, "EPERM", "a page is there", AFTER(s.Load(s.vm); s.Donate(7), HF_HOST_DONATE_GUEST, s.host_page, 7)},
-    {"host_donate_guest", 5, "EPERM", "poison is there", AFTER(s.Load(s.vm); s.Ok(HF_FORCE_RECLAIM_GUEST_PAGE, s.Donate(7)), HF_HOST_DONATE_GUEST, s.host_page, 7)},
+    {"host_donate_guest", 1, "EINVAL", "nothing loaded", CALL(HF_HOST_DONATE_GUEST, kWild, kWild, 1)},
+    {"host_donate_guest", 1, "EINVAL", "a non-protected vCPU", AFTER(s.Load(s.lent), HF_HOST_DONATE_GUEST, s.hyp_page, kWild, 1)},
+    NOT_HOST_MEMORY("host_donate_guest", 2, s.Load(s.vm), HF_HOST_DONATE_GUEST, pfn, kWild, 1),
+    {"host_donate_guest", 2, "EINVAL", "no pages", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.host_page, kWild, 0)},
+    {"host_donate_guest", 2, "EINVAL", "pages beyond the PA size", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.hyp_page, kWild, kBeyondPa)},
+    {"host_donate_guest", 3, "EPERM", "EL2's", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.hyp_page, kWild, 1)},
+    {"host_donate_guest", 3, "EPERM", "shared", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.shared, kWild, 1)},
+    {"host_donate_guest", 4, "ERANGE", "no gfn", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.host_page, kWild, 1)},
+    {"host_donate_guest", 4, "ERANGE", "the first gfn beyond", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.host_page, kBeyondPa, 1)},
+    {"host_donate_guest", 4, "ERANGE", "the last one beyond", AFTER(s.Load(s.vm), HF_HOST_DONATE_GUEST, s.host_page, kBeyondPa - 1, 2)},
+    {"host_donate_guest", 5, "EPERM", "a page is there", AFTER(s.Load(s.vm); s.Donate(7), HF_HOST_DONATE_GUEST, s.host_page, 7, 1)},
+    {"host_donate_guest", 5, "EPERM", "poison is there", AFTER(s.Load(s.vm); s.Ok(HF_FORCE_RECLAIM_GUEST_PAGE, s.Donate(7), 1), HF_HOST_DONATE_GUEST, s.host_page, 7, 1)},
     {"host_donate_guest", 6, "ENOMEM", "no stock", [](Scene& s) {
        const HostVm poor = s.world.MakeVm(1, 0);
        s.Load(poor);
-       const Reply reply = s.world.Call(HF_HOST_DONATE_GUEST, s.host_page, 7);
+       const Reply reply = s.world.Call(HF_HOST_DONATE_GUEST, s.host_page, 7, 1);
        EXPECT_EQ(reply.x2, s.world.mem().stage2_shape().levels - 1);
        return reply;
      }},
@@ -205,33 +208,35 @@ std::vector<Case> Cases() {
     {"tlb_flush_vmid", 1, "EINVAL", "a protected VM", CALL(HF_TLB_FLUSH_VMID, s.vm.handle)},
     {"tlb_flush_vmid", 1, "EINVAL", "no handle", CALL(HF_TLB_FLUSH_VMID, 0)},
 
-    {"force_reclaim_guest_page", 1, "EFAULT", "no number at all", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kWild)},
-    {"force_reclaim_guest_page", 1, "EFAULT", "beyond the PA size", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kBeyondPa)},
-    {"force_reclaim_guest_page", 1, "EFAULT", "MMIO", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kUartPfn)},
-    {"force_reclaim_guest_page", 1, "EFAULT", "NOMAP", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kNoMapPfn)},
-    {"force_reclaim_guest_page", 2, "EAGAIN", "the host's", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, s.host_page)},
-    {"force_reclaim_guest_page", 2, "EAGAIN", "shared with EL2", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, s.shared)},
-    {"force_reclaim_guest_page", 2, "EAGAIN", "shared by its guest", [](Scene& s) {
+    {"force_reclaim_guest_page", 1, "EINVAL", "no pages", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kWild, 0)},
+    {"force_reclaim_guest_page", 2, "EFAULT", "no number at all", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kWild, 1)},
+    {"force_reclaim_guest_page", 2, "EFAULT", "beyond the PA size", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kBeyondPa, 1)},
+    {"force_reclaim_guest_page", 2, "EFAULT", "MMIO", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kUartPfn, 1)},
+    {"force_reclaim_guest_page", 2, "EFAULT", "NOMAP", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, kNoMapPfn, 1)},
+    {"force_reclaim_guest_page", 3, "EAGAIN", "the host's", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, s.host_page, 1)},
+    {"force_reclaim_guest_page", 3, "EAGAIN", "shared with EL2", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, s.shared, 1)},
+    {"force_reclaim_guest_page", 3, "EAGAIN", "shared by its guest", [](Scene& s) {
        s.Load(s.vm);
        const uint64_t page = s.Donate(7);
        EXPECT_EQ(s.world.GuestCall(HF_GUEST_MEM_SHARE, 7 * kPageSize).result(), 0);
-       return s.world.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page);
+       return s.world.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1);
      }},
-    {"force_reclaim_guest_page", 3, "EPERM", "EL2's", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, s.hyp_page)},
+    {"force_reclaim_guest_page", 4, "EPERM", "EL2's", CALL(HF_FORCE_RECLAIM_GUEST_PAGE, s.hyp_page, 1)},
 
-    {"reclaim_dying_guest_page", 1, "EINVAL", "a live VM", CALL(HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, kWild)},
-    {"reclaim_dying_guest_page", 1, "EINVAL", "no handle", CALL(HF_RECLAIM_DYING_GUEST_PAGE, kWild, kWild)},
-    {"reclaim_dying_guest_page", 2, "ERANGE", "no gfn", AFTER(s.Die(s.vm), HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, kWild)},
-    {"reclaim_dying_guest_page", 3, "ENOENT", "nothing", [](Scene& s) {
+    {"reclaim_dying_guest_page", 1, "EINVAL", "a live VM", CALL(HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, kWild, 1)},
+    {"reclaim_dying_guest_page", 1, "EINVAL", "no handle", CALL(HF_RECLAIM_DYING_GUEST_PAGE, kWild, kWild, 1)},
+    {"reclaim_dying_guest_page", 2, "EINVAL", "no pages", AFTER(s.Die(s.vm), HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, kWild, 0)},
+    {"reclaim_dying_guest_page", 3, "ERANGE", "no gfn", AFTER(s.Die(s.vm), HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, kWild, 1)},
+    {"reclaim_dying_guest_page", 4, "ENOENT", "nothing", [](Scene& s) {
        s.Load(s.vm);
        s.Donate(9);
        s.Die(s.vm);
-       const Reply reply = s.world.Call(HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, 3);
+       const Reply reply = s.world.Call(HF_RECLAIM_DYING_GUEST_PAGE, s.vm.handle, 3, 1);
        EXPECT_EQ(reply.x2, 9u);
        return reply;
      }},
-    {"reclaim_dying_guest_page", 4, "E2BIG", "a block", AFTER(s.Lend(); s.Die(s.lent), HF_RECLAIM_DYING_GUEST_PAGE, s.lent.handle, kBlock)},
-    {"reclaim_dying_guest_page", 5, "EPERM", "borrowed", AFTER(s.Lend(); s.Die(s.lent), HF_RECLAIM_DYING_GUEST_PAGE, s.lent.handle, 0)},
+    {"reclaim_dying_guest_page", 5, "E2BIG", "a block", AFTER(s.Lend(); s.Die(s.lent), HF_RECLAIM_DYING_GUEST_PAGE, s.lent.handle, kBlock, 1)},
+    {"reclaim_dying_guest_page", 6, "EPERM", "borrowed", AFTER(s.Lend(); s.Die(s.lent), HF_RECLAIM_DYING_GUEST_PAGE, s.lent.handle, 0, 1)},
 
     {"reserve_vm", 1, "ENOMEM", "all handles", [](Scene& s) {
        Reply reply;

@@ -93,14 +93,14 @@ class Builder {
       Do(Call("start_teardown_vm", handle));
       Do(Call("drain_vm", handle));
       Do(Call("finalize_teardown_vm", handle));
-      Do(Call("reclaim_dying_guest_page", handle, 0));
+      Do(Call("reclaim_dying_guest_page", handle, 0, 1));
       Do(Call("vcpu_load", handle, 0));
       Do(Call("tlb_flush_vmid", handle));
     }
     for (const uint64_t pfn : {kHyp, kUart, kGap, kBeyond, kWild}) {
       Do(Call("host_share_hyp", pfn));
       Do(Call("host_unshare_hyp", pfn));
-      Do(Call("force_reclaim_guest_page", pfn));
+      Do(Call("force_reclaim_guest_page", pfn, 1));
     }
     Do("host read 0x9000000");
     Do("host exec 0x9000000");
@@ -109,7 +109,7 @@ class Builder {
   void HostPage(uint64_t pfn) {
     Do(Call("host_share_hyp", pfn));
     Do(Call("host_unshare_hyp", pfn));
-    Do(Call("force_reclaim_guest_page", pfn));
+    Do(Call("force_reclaim_guest_page", pfn, 1));
     Do(absl::StrFormat("host read %#x", pfn << 12));
     Do(absl::StrFormat("host write %#x 0x11", pfn << 12));
   }
@@ -119,18 +119,18 @@ class Builder {
     const VmFrames vm(n);
     for (const uint64_t gfn : gfns) {
       for (const uint64_t pfn : pfns)
-        OnEach(Call("host_donate_guest", pfn, gfn));
-      OnEach(Call("host_donate_guest", kHyp, gfn));
-      OnEach(Call("host_donate_guest", vm.memory(), gfn));
-      Do(Call("reclaim_dying_guest_page", vm.handle, gfn));
+        OnEach(Call("host_donate_guest", pfn, gfn, 1));
+      OnEach(Call("host_donate_guest", kHyp, gfn, 1));
+      OnEach(Call("host_donate_guest", vm.memory(), gfn, 1));
+      Do(Call("reclaim_dying_guest_page", vm.handle, gfn, 1));
       Do(Call("host_unshare_guest", vm.handle, gfn, 1));
       for (const char* what : {"call mem_share", "call mem_unshare"})
         Guest(vm.handle, absl::StrFormat("%s %#x", what, gfn << 12));
       Guest(vm.handle, absl::StrFormat("write %#x 0x22", gfn << 12));
     }
-    OnEach(Call("host_donate_guest", pfns[0], kBeyond));
-    OnEach(Call("host_donate_guest", kBeyond, gfns[0]));
-    Do(Call("reclaim_dying_guest_page", vm.handle, kBeyond));
+    OnEach(Call("host_donate_guest", pfns[0], kBeyond, 1));
+    OnEach(Call("host_donate_guest", kBeyond, gfns[0], 1));
+    Do(Call("reclaim_dying_guest_page", vm.handle, kBeyond, 1));
     Guest(vm.handle, "call mem_share 0x8");
     Guest(vm.handle, absl::StrFormat("call mem_share %#x", kBeyond << 12));
   }
@@ -155,7 +155,7 @@ class Builder {
         Do(Call("host_wrprotect_guest", vm.handle, gfn, pages));
         Do(Call("host_test_clear_young_guest", vm.handle, gfn, pages, 1));
       }
-      Do(Call("reclaim_dying_guest_page", vm.handle, gfn));
+      Do(Call("reclaim_dying_guest_page", vm.handle, gfn, 1));
       Guest(vm.handle, absl::StrFormat("write %#x 0x22", gfn << 12));
       Guest(vm.handle, absl::StrFormat("call mem_share %#x", gfn << 12));
     }

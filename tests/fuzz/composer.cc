@@ -308,7 +308,7 @@ void Composer::EndVm() {
           OnCpu(entry.state == spec::PageState::kBorrowed
                     ? absl::StrFormat("call host_unshare_guest %#x %#x %#x",
                                       handle, gfn, spec::PagesAt(entry.level))
-                    : absl::StrFormat("call reclaim_dying_guest_page %#x %#x",
+                    : absl::StrFormat("call reclaim_dying_guest_page %#x %#x 1",
                                       handle, gfn)));
     }
   }

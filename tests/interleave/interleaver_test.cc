@@ -46,8 +46,8 @@ Keys EndsOf(const Race& race, Options options, Findings* found = nullptr) {
 // Of two VMs one gets the page; of two calls one is first.
 TEST(Interleaver, TriesBothOrdersOfTwoDonations) {
   const Race race{At("empty").setup,
-                  {{"call host_donate_guest 0x40008 0"},
-                   {"call host_donate_guest 0x40008 1"}}};
+                  {{"call host_donate_guest 0x40008 0 1"},
+                   {"call host_donate_guest 0x40008 1 1"}}};
   EXPECT_EQ(EndsOf(race, {}).size(), 2u);
 }
 
@@ -79,7 +79,7 @@ TEST(Interleaver, LeavesOutNothingThatDiffers) {
 
 // An access comes at each point of a call, not only between its sections.
 TEST(Interleaver, AnAccessComesAtEachPoint) {
-  const std::string force = "call force_reclaim_guest_page 0x40008";
+  const std::string force = "call force_reclaim_guest_page 0x40008 1";
   const auto orders = [&](const char* other) {
     return AllOrders({At("owned").setup, {{force}, {other}}}).orders;
   };
@@ -91,7 +91,7 @@ TEST(Interleaver, PreemptionsAreBounded) {
   const Race race{At("owned").setup,
                   {{"call host_share_hyp 0x40009", "call vcpu_put"},
                    {"call host_share_hyp 0x4000a"},
-                   {"call force_reclaim_guest_page 0x40008"}}};
+                   {"call force_reclaim_guest_page 0x40008 1"}}};
   uint64_t before = 0;
   for (const unsigned most : {0u, 1u, 2u}) {
     const uint64_t orders = AllOrders(race, {.preemptions = most}).orders;
@@ -112,9 +112,9 @@ TEST(Interleaver, AFailureIsAScript) {
         page != pages.end() && page->second.host == spec::PageState::kNone;
     return guests ? "it is the guest's" : "";
   };
-  const Race race{
-      At("empty").setup,
-      {{"call host_donate_guest 0x40008 0"}, {"call host_share_hyp 0x40008"}}};
+  const Race race{At("empty").setup,
+                  {{"call host_donate_guest 0x40008 0 1"},
+                   {"call host_share_hyp 0x40008"}}};
   for (const Findings& found :
        {AllOrders(race, {.check = is_wrong}),
         RandomOrders(race, 100, /*depth=*/2, /*seed=*/1, is_wrong)}) {

@@ -77,8 +77,8 @@ class Builder {
     Hot(Call("start_teardown_vm", vm.handle));
     Hot(Call("drain_vm", vm.handle));
     Hot(Call("finalize_teardown_vm", vm.handle));
-    Hot(Call("reclaim_dying_guest_page", vm.handle, 0));
-    Do(Call("reclaim_dying_guest_page", vm.handle, 1));
+    Hot(Call("reclaim_dying_guest_page", vm.handle, 0, 1));
+    Do(Call("reclaim_dying_guest_page", vm.handle, 1, 1));
     Hot(Call("vcpu_load", vm.handle, 0));
     Do(Call("vcpu_load", vm.handle, 1));
     Hot("call vcpu_put");
@@ -90,15 +90,15 @@ class Builder {
   Builder& Page(uint64_t pfn) {
     Do(Call("host_share_hyp", pfn));
     Do(Call("host_unshare_hyp", pfn));
-    Hot(Call("force_reclaim_guest_page", pfn));
+    Hot(Call("force_reclaim_guest_page", pfn, 1));
     Hot(Access("read", pfn));
     return Do(Access("write", pfn));
   }
   Builder& Protected(const VmFrames& vm) {
-    Hot(Call("host_donate_guest", kData, 0));
-    Do(Call("host_donate_guest", kData, 1));
-    Do(Call("host_donate_guest", kData + 1, 0));
-    Do(Call("host_donate_guest", kData + 1, 0x201));  // a table more
+    Hot(Call("host_donate_guest", kData, 0, 1));
+    Do(Call("host_donate_guest", kData, 1, 1));
+    Do(Call("host_donate_guest", kData + 1, 0, 1));
+    Do(Call("host_donate_guest", kData + 1, 0x201, 1));  // a table more
     Guest(vm.handle, "call mem_share 0", /*hot=*/true);
     Guest(vm.handle, "call mem_unshare 0");
     Guest(vm.handle, "write 0 0x22", /*hot=*/true);
@@ -177,7 +177,7 @@ std::vector<Situation> Situations(unsigned cpus) {
   Builder owned("owned", "a protected VM that runs, with a page", cpus);
   owned.Make(vm, true)
       .Load(vm)
-      .Before(Call("host_donate_guest", kData, 0))
+      .Before(Call("host_donate_guest", kData, 0, 1))
       .Before(Guest(vm.handle, "write 0 0x33")[0])
       .Life(vm)
       .Page(kData)
@@ -187,7 +187,7 @@ std::vector<Situation> Situations(unsigned cpus) {
   Builder lent("lent", "a protected VM that runs and shares its page", cpus);
   lent.Make(vm, true)
       .Load(vm)
-      .Before(Call("host_donate_guest", kData, 0))
+      .Before(Call("host_donate_guest", kData, 0, 1))
       .Before(Guest(vm.handle, "call mem_share 0")[0])
       .Before(Access("read", kData))
       .Life(vm)
@@ -198,8 +198,8 @@ std::vector<Situation> Situations(unsigned cpus) {
   Builder poisoned("poisoned", "a protected VM whose page was taken", cpus);
   poisoned.Make(vm, true)
       .Load(vm)
-      .Before(Call("host_donate_guest", kData, 0))
-      .Before(Call("force_reclaim_guest_page", kData))
+      .Before(Call("host_donate_guest", kData, 0, 1))
+      .Before(Call("force_reclaim_guest_page", kData, 1))
       .Life(vm)
       .Page(kData)
       .Protected(vm);
@@ -208,18 +208,18 @@ std::vector<Situation> Situations(unsigned cpus) {
   Builder dying("dying", "a protected VM in teardown, with two pages", cpus);
   dying.Make(vm, true)
       .Load(vm)
-      .Before(Call("host_donate_guest", kData, 0))
-      .Before(Call("host_donate_guest", kData + 1, 1))
+      .Before(Call("host_donate_guest", kData, 0, 1))
+      .Before(Call("host_donate_guest", kData + 1, 1, 1))
       .Before(Guest(vm.handle, "call mem_share 0x1000")[0])
       .Before("call vcpu_put")
       .Before("on 1 call vcpu_put")
       .Before(Call("start_teardown_vm", vm.handle))
       .Life(vm)
       .Page(kData)
-      .Hot(Call("force_reclaim_guest_page", kData + 1))
+      .Hot(Call("force_reclaim_guest_page", kData + 1, 1))
       .Do(Access("write", kData + 1))
       .Hot("call reserve_vm")
-      .Do(Call("host_donate_guest", kData + 2, 2));
+      .Do(Call("host_donate_guest", kData + 2, 2, 1));
   all.push_back(dying.Take());
 
   Builder loan("loan", "a VM that is not protected, lent a page", cpus);
@@ -238,20 +238,20 @@ std::vector<Situation> Situations(unsigned cpus) {
       .Make(second, false)
       .Before(Call("vcpu_load", vm.handle, 0))
       .Before(absl::StrCat("on 1 ", Call("vcpu_load", second.handle, 1)))
-      .Before(Call("host_donate_guest", kData, 0))
+      .Before(Call("host_donate_guest", kData, 0, 1))
       .Before(
           absl::StrCat("on 1 ", Call("host_share_guest", kData + 1, 0, 1, 0xf)))
       .Life(vm)
       .Page(kData)
       .Page(kData + 1)
-      .Hot(Call("host_donate_guest", kData + 1, 1))
+      .Hot(Call("host_donate_guest", kData + 1, 1, 1))
       .Hot(Call("host_share_guest", kData, 1, 1, 0xf))
       .Hot(Call("host_unshare_guest", second.handle, 0, 1))
       .Do(Guest(vm.handle, "call mem_share 0")[0])
       .Do(Guest(vm.handle, "write 0 0x22")[0])
       .Do(Guest(second.handle, "write 0 0x22")[1])
       .Do(Call("start_teardown_vm", second.handle))
-      .Do(Call("host_donate_guest", kData + 2, 2))
+      .Do(Call("host_donate_guest", kData + 2, 2, 1))
       .Do(Call("host_share_guest", kData + 2, 2, 1, 0xf));
   all.push_back(two.Take());
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/random/random_calls.h"
 
+#include <algorithm>
+
 namespace holdfast::random {
 
 using story::Reply;
@@ -167,16 +169,53 @@ void RandomCalls::Donate(unsigned cpu) {
   // Odd VMs use far gfns: each page then needs a table of its own.
   const uint64_t gfn =
       at % 2 == 0 ? vm.next_gfn : vm.next_gfn * 512 % (uint64_t{1} << 20);
-  const Reply reply =
-      Do(RowOf(HF_HOST_DONATE_GUEST), Want::kAnything, Pfn(frame), gfn);
+  const Reply reply = Do(RowOf(HF_HOST_DONATE_GUEST), Want::kAnything,
+                         Pfn(frame), gfn, FewPages(frame));
   const bool taken =
       static_cast<int64_t>(reply.x1) == -HF_EPERM;  // a wild call was first
   if (taken) ++vm.next_gfn;
   if (reply.x0 != 0 || reply.x1 != 0) return;
-  ++vm.next_gfn;
-  ++vm.guest_pages;
-  frames_[static_cast<size_t>(frame)] = {Use::kGuest, static_cast<uint8_t>(at),
-                                         gfn};
+  vm.next_gfn += at % 2 == 0 ? reply.x2 : 1;
+  Donated(static_cast<unsigned>(at), Pfn(frame), gfn, reply.x2);
+}
+
+void RandomCalls::Donated(unsigned vm, uint64_t pfn, uint64_t gfn,
+                          uint64_t pages) {
+  vms_[vm].guest_pages += static_cast<unsigned>(pages);
+  for (uint64_t i = 0; i < pages; ++i)
+    frames_[pfn - first_ + i] = {Use::kGuest, static_cast<uint8_t>(vm),
+                                 gfn + i};
+}
+
+void RandomCalls::Forced(uint64_t pfn, uint64_t pages) {
+  for (uint64_t i = 0; i < pages; ++i) {
+    Frame& frame = frames_[pfn - first_ + i];
+    vms_[frame.vm].poisoned_gfn = frame.gfn;
+    --vms_[frame.vm].guest_pages;
+    frame = {};
+  }
+}
+
+// One call looks no further than a table's end.
+void RandomCalls::Reclaimed(unsigned vm, uint64_t gfn, uint64_t pages) {
+  const uint64_t table = host_.page_size() / 8;
+  const uint64_t budget =
+      std::min((uint64_t{2} << 20) / host_.page_size(), table);
+  const uint64_t done = std::min(pages, budget - gfn % budget);
+  for (Frame& frame : frames_) {
+    if ((frame.use == Use::kGuest || frame.use == Use::kGuestShared) &&
+        frame.vm == vm && frame.gfn - gfn < done) {
+      --vms_[vm].guest_pages;
+      frame = {};
+    }
+  }
+}
+
+// One page mostly; a few at times, all of them of the pool.
+uint64_t RandomCalls::FewPages(int frame) {
+  if (Below(3) != 0) return 1;
+  return std::min<uint64_t>(1 + Below(12),
+                            kFrames - static_cast<uint64_t>(frame));
 }
 
 void RandomCalls::Force() {
@@ -185,11 +224,9 @@ void RandomCalls::Force() {
   const int frame =
       PickFrame([](const Frame& f) { return f.use == Use::kGuest; });
   if (frame < 0) return;
-  Frame& page = frames_[static_cast<size_t>(frame)];
-  Do(RowOf(HF_FORCE_RECLAIM_GUEST_PAGE), Want::kSuccess, Pfn(frame));
-  vms_[page.vm].poisoned_gfn = page.gfn;
-  --vms_[page.vm].guest_pages;
-  page = {};
+  const Reply reply = Do(RowOf(HF_FORCE_RECLAIM_GUEST_PAGE), Want::kSuccess,
+                         Pfn(frame), FewPages(frame));
+  Forced(Pfn(frame), reply.x2);
 }
 
 void RandomCalls::Reclaim() {
@@ -204,16 +241,18 @@ void RandomCalls::Reclaim() {
   });
   if (frame < 0) {
     if (vm.poisoned_gfn != ~uint64_t{0} && !vm.drained && Below(2) == 0) {
+      const uint64_t pages = 1 + Below(3);
       Do(RowOf(HF_RECLAIM_DYING_GUEST_PAGE), Want::kSuccess, vm.handle,
-         vm.poisoned_gfn);
+         vm.poisoned_gfn, pages);
+      Reclaimed(static_cast<unsigned>(at), vm.poisoned_gfn, pages);
       return;
     }
     return vm.drained ? Finalize() : Drain();
   }
-  Do(RowOf(HF_RECLAIM_DYING_GUEST_PAGE), Want::kSuccess, vm.handle,
-     frames_[static_cast<size_t>(frame)].gfn);
-  --vm.guest_pages;
-  frames_[static_cast<size_t>(frame)] = {};
+  const uint64_t gfn = frames_[static_cast<size_t>(frame)].gfn;
+  const uint64_t pages = FewPages(0);
+  Do(RowOf(HF_RECLAIM_DYING_GUEST_PAGE), Want::kSuccess, vm.handle, gfn, pages);
+  Reclaimed(static_cast<unsigned>(at), gfn, pages);
 }
 
 void RandomCalls::Reserve() {
@@ -491,6 +530,11 @@ void RandomCalls::Wild(unsigned cpu) {
     pfn = host_.el2_frame();
   }
   const uint64_t handle = WildHandle();
+  const auto few = [&](uint64_t at) {
+    if (Below(8) == 0) return Below(2) * ~uint64_t{0};  // none, or no number
+    const int index = index_of(at);
+    return index < 0 ? 1 + Below(3) : FewPages(index);
+  };
 
   switch (id) {
     case HF_HOST_SHARE_HYP: {
@@ -515,21 +559,14 @@ void RandomCalls::Wild(unsigned cpu) {
       const int free_frame =
           PickFrame([](const Frame& f) { return f.use == Use::kFree; });
       if (Below(2) == 0 && free_frame >= 0) pfn = Pfn(free_frame);
-      if (good(Do(row, Want::kAnything, pfn, gfn)) && at >= 0) {
-        const int frame = index_of(pfn);
-        frames_[static_cast<size_t>(frame)] = {Use::kGuest,
-                                               static_cast<uint8_t>(at), gfn};
-        ++vms_[static_cast<size_t>(at)].guest_pages;
-      }
+      const Reply reply = Do(row, Want::kAnything, pfn, gfn, few(pfn));
+      if (good(reply) && at >= 0)
+        Donated(static_cast<unsigned>(at), pfn, gfn, reply.x2);
       return;
     }
     case HF_FORCE_RECLAIM_GUEST_PAGE: {
-      if (good(Do(row, Want::kAnything, pfn))) {
-        Frame& frame = frames_[static_cast<size_t>(index_of(pfn))];
-        vms_[frame.vm].poisoned_gfn = frame.gfn;
-        --vms_[frame.vm].guest_pages;
-        frame = {};
-      }
+      const Reply reply = Do(row, Want::kAnything, pfn, few(pfn));
+      if (good(reply)) Forced(pfn, reply.x2);
       return;
     }
     case HF_RECLAIM_DYING_GUEST_PAGE: {
@@ -541,16 +578,10 @@ void RandomCalls::Wild(unsigned cpu) {
         target = vms_[loans_[static_cast<size_t>(loan)].vm].handle;
         gfn = loans_[static_cast<size_t>(loan)].gfn;
       }
-      const Reply reply = Do(row, Want::kAnything, target, gfn);
-      if (!good(reply)) return;
-      const int at = vm_of(target);
-      const int frame = PickFrame([&](const Frame& f) {
-        return (f.use == Use::kGuest || f.use == Use::kGuestShared) &&
-               f.vm == at && f.gfn == gfn;
-      });
-      if (frame < 0) return;  // poison
-      --vms_[static_cast<size_t>(at)].guest_pages;
-      frames_[static_cast<size_t>(frame)] = {};
+      const uint64_t pages = Below(4) == 0 ? WildNumber() : 1 + Below(4);
+      const Reply reply = Do(row, Want::kAnything, target, gfn, pages);
+      if (good(reply))
+        Reclaimed(static_cast<unsigned>(vm_of(target)), gfn, pages);
       return;
     }
     case HF_RESERVE_VM: {
@@ -744,7 +775,7 @@ unsigned RandomCalls::Finish(unsigned cpu) {
       if (frame.use != Use::kGuest && frame.use != Use::kGuestShared) continue;
       if (frame.vm != at) continue;
       Do(RowOf(HF_RECLAIM_DYING_GUEST_PAGE), Want::kSuccess, vm.handle,
-         frame.gfn);
+         frame.gfn, 1);
       frame = {};
     }
     Reply drain;

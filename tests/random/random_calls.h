@@ -54,7 +54,7 @@ inline constexpr std::array kCallRows = {
     CallRow{HF_TLB_FLUSH_VMID, "tlb_flush_vmid", {HF_EINVAL}},
     CallRow{HF_FORCE_RECLAIM_GUEST_PAGE,
             "force_reclaim_guest_page",
-            {HF_EFAULT, HF_EAGAIN, HF_EPERM}},
+            {HF_EINVAL, HF_EFAULT, HF_EAGAIN, HF_EPERM}},
     CallRow{HF_RECLAIM_DYING_GUEST_PAGE,
             "reclaim_dying_guest_page",
             {HF_EINVAL, HF_ERANGE, HF_ENOENT, HF_EPERM}},
@@ -190,6 +190,7 @@ class RandomCalls {
 
   uint64_t Random();
   uint64_t Below(uint64_t limit) { return Random() % limit; }
+  uint64_t FewPages(int frame);
   uint64_t WildFrame();
   uint64_t WildHandle();
   uint64_t WildNumber();
@@ -212,6 +213,10 @@ class RandomCalls {
   int PickLoan(Fits fits);
   void Lent(unsigned vm, unsigned frame, uint64_t gfn);
   void Ended(Loan& loan);
+  // What such calls did that succeeded.
+  void Donated(unsigned vm, uint64_t pfn, uint64_t gfn, uint64_t pages);
+  void Forced(uint64_t pfn, uint64_t pages);
+  void Reclaimed(unsigned vm, uint64_t gfn, uint64_t pages);
   void DoDrain(unsigned at, story::Reply reply);
   void Finalized(unsigned at);
 

@@ -60,6 +60,10 @@ struct Layout {
   int MemoryError(uint64_t first, uint64_t count) const;
   // RAM that a host can have, the whole page of it.
   bool IsHostRam(uint64_t pfn) const { return MemoryError(pfn, 1) == 0; }
+  // Whether pages of RAM that a host can have are of one region.
+  bool SameRegion(uint64_t first, uint64_t last) const {
+    return Find(first << kPageShift) == Find(last << kPageShift);
+  }
   // The region that has a byte, or null.
   const Region* Find(uint64_t address) const;
 

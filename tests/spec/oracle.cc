@@ -521,9 +521,12 @@ hyp::GuestAction Oracle::GuestAbort(const vm_table::GuestExit& exit) {
   const hyp::GuestAction action = board_->hv().HandleGuestAbort(exit);
   Holder hold(mutex_);
   Run run = RunOf(cpu, begun, {});
-  spec::GuestAbort(run, {exit.esr, exit.far, exit.hpfar});
-  if (action != hyp::GuestAction::kExit)
-    run.Wrong("a guest's abort does not exit to the host");
+  const bool resumes =
+      spec::GuestAbort(run, {exit.esr, exit.far, exit.hpfar}).resumes;
+  if (resumes != (action == hyp::GuestAction::kResume)) {
+    run.Wrong(resumes ? "a guest's abort exits, though it has the page"
+                      : "a guest's abort does not exit to the host");
+  }
   End(cpu, begun, run, {}, absl::StrFormat("guest abort %#x", exit.esr));
   return action;
 }
@@ -742,24 +745,34 @@ auto Oracle::GuestAccess(uint64_t handle, uint64_t ipa, bool is_write,
   const unsigned cpu = ThisCpu();
   const std::optional<Stage2Context> context = ContextOf(handle);
   if (!context.has_value()) return std::nullopt;
-  const auto result = access(cpu, *context);
-  using Value = typename std::decay_t<decltype(result)>::value_type;
-  AccessDone done{.who = handle,
-                  .address = ipa,
-                  .done = result.has_value(),
-                  .is_write = is_write,
-                  .is_exec = std::is_same_v<Value, uint32_t>,
-                  .value = value};
-  if constexpr (std::is_same_v<Value, uint64_t>) {
-    if (result.has_value()) done.value = *result;
+  constexpr int kTries = 1000;
+  for (int i = 0;; ++i) {
+    const auto result = access(cpu, *context);
+    using Value = typename std::decay_t<decltype(result)>::value_type;
+    AccessDone done{.who = handle,
+                    .address = ipa,
+                    .done = result.has_value(),
+                    .is_write = is_write,
+                    .is_exec = std::is_same_v<Value, uint32_t>,
+                    .value = value};
+    if constexpr (std::is_same_v<Value, uint64_t>) {
+      if (result.has_value()) done.value = *result;
+    }
+    if (!result.has_value()) done.fault = result.error().kind;
+    Accessed(cpu, done);
+    if (result.has_value()) return *result;
+    const vm_table::Vcpu* vcpu = board_->hv().loaded(cpu);
+    if (vcpu == nullptr || vcpu->vm().handle().value() != handle ||
+        GuestAbort(tests::GuestExitOf(result.error())) !=
+            hyp::GuestAction::kResume) {
+      return std::nullopt;
+    }
+    if (i == kTries) {
+      Holder hold(mutex_);
+      Report(cpu, absl::StrFormat("the guest tries for ever at %#x", ipa));
+      return std::nullopt;
+    }
   }
-  if (!result.has_value()) done.fault = result.error().kind;
-  Accessed(cpu, done);
-  if (result.has_value()) return *result;
-  const vm_table::Vcpu* vcpu = board_->hv().loaded(cpu);
-  if (vcpu != nullptr && vcpu->vm().handle().value() == handle)
-    GuestAbort(tests::GuestExitOf(result.error()));
-  return std::nullopt;
 }
 
 std::optional<uint64_t> Oracle::GuestLoad(uint64_t handle, uint64_t ipa) {

@@ -57,7 +57,7 @@ class OracleTest : public testing::Test {
   }
   uint64_t Donated(uint64_t gfn) {
     const uint64_t pfn = world_.Frames(1);
-    Ok(HF_HOST_DONATE_GUEST, pfn, gfn);
+    Ok(HF_HOST_DONATE_GUEST, pfn, gfn, 1);
     return pfn;
   }
   int64_t GuestCall(uint64_t id, uint64_t ipa) {
@@ -124,7 +124,7 @@ TEST_F(OracleTest, IsContentWithALife) {
   EXPECT_EQ(GuestCall(HF_GUEST_MEM_UNSHARE, 5 * kPageSize), 0);
   EXPECT_FALSE(oracle_.Store(pfn * kPageSize, 8));
 
-  Ok(HF_FORCE_RECLAIM_GUEST_PAGE, pfn);
+  Ok(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1);
   EXPECT_EQ(oracle_.Load(pfn * kPageSize), 0u);
   EXPECT_FALSE(oracle_.GuestLoad(vm.handle, 5 * kPageSize).has_value());
   EXPECT_EQ(Ok(HF_VCPU_IN_POISON_FAULT), 1u);
@@ -137,7 +137,7 @@ TEST_F(OracleTest, IsContentWithALife) {
 
   Ok(HF_START_TEARDOWN_VM, vm.handle);
   EXPECT_EQ(oracle_.Call(HF_DRAIN_VM, vm.handle).result(), -HF_EBUSY);
-  Ok(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 6);
+  Ok(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, 6, 1);
   while (oracle_.Call(HF_DRAIN_VM, vm.handle).x2 != 0) continue;
   Ok(HF_FINALIZE_TEARDOWN_VM, vm.handle);
   EXPECT_EQ(oracle_.FullTrouble(), "");
@@ -234,7 +234,7 @@ TEST_F(OracleTest, CopiesOfStatesStay) {
   EXPECT_FALSE(before == oracle_.state());
   EXPECT_FALSE(before.host->pages.contains(pfn));
   EXPECT_NE(absl::HashOf(before), absl::HashOf(oracle_.state()));
-  Ok(HF_FORCE_RECLAIM_GUEST_PAGE, pfn);
+  Ok(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1);
   EXPECT_EQ(*before.host, *oracle_.state().host);
   EXPECT_THAT(Diff(before, oracle_.state()),
               AllOf(HasSubstr("gfn 0x9"), HasSubstr("found    poison")));
@@ -330,7 +330,7 @@ TEST_F(OracleTest, ShowsAPageThatIsNotZeroed) {
   LoadedVm(true);
   const uint64_t pfn = Donated(3);
   AtHostRelease([&] { *Word(pfn * kPageSize + 64) = 0x5ec7e7; });
-  Ok(HF_FORCE_RECLAIM_GUEST_PAGE, pfn);
+  Ok(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1);
   EXPECT_THAT(oracle_.Trouble(), HasSubstr("does not read zero"));
 }
 
@@ -367,7 +367,7 @@ TEST_F(OracleTest, ShowsAMappingTheHostMayNotHave) {
   const uint64_t pfn = world_.Frames(1);
   AtHostRelease(
       [&] { machine::StorePte(HostEntry(pfn), pfn * kPageSize | 0x7ff); });
-  Ok(HF_HOST_DONATE_GUEST, pfn, 3);
+  Ok(HF_HOST_DONATE_GUEST, pfn, 3, 1);
   EXPECT_THAT(oracle_.Trouble(), AllOf(HasSubstr("the host's table maps page"),
                                        HasSubstr("which is not the host's")));
 }

@@ -62,60 +62,88 @@ int UnshareFfa(Run& run, uint64_t pfn, uint64_t pages) {
   return 0;
 }
 
-// C: a frame (EINVAL); the host's alone (EINVAL, EPERM); a gfn (ERANGE) with
-// nothing there, poison neither (EPERM); stock (ENOMEM, and how much is
-// missing).
+// C: frames (EINVAL); gfns (ERANGE, after what is wrong with the first frame).
+// Of each page, in this order: the host's alone (EINVAL, EPERM); nothing at its
+// gfn, poison neither (EPERM). As many as are so, one after the other; for
+// these stock (ENOMEM, and how much is missing). x2: how many.
 Outcome DonateGuest(Run& run, const Arguments& x) {
-  const auto [pfn, gfn, x3, x4, x5] = x;
+  const auto [pfn, gfn, pages, x4, x5] = x;
   const uint64_t handle = run.cpu.loaded->handle;
-  if (!run.layout().IsPfn(pfn)) return Failed(HF_EINVAL);
+  if (int e = FramesError(run.layout(), pfn, pages); e != 0) return Failed(e);
   Run::Section section(run);
-  if (int e = HostError(run, {pfn, 1}, PageState::kOwned); e != 0)
-    return Failed(e);
-  if (int e = HypError(run, {pfn, 1}, PageState::kNone); e != 0)
-    return Failed(e);
-  if (!run.layout().IsGfn(gfn)) return Failed(HF_ERANGE);
+  const auto frame_error = [&, pfn = pfn](uint64_t i) {
+    if (int e = HostError(run, {pfn + i, 1}, PageState::kOwned); e != 0)
+      return e;
+    return HypError(run, {pfn + i, 1}, PageState::kNone);
+  };
+  if (int e = frame_error(0); e != 0) return Failed(e);
+  if (int e = GfnError(run.layout(), gfn, pages); e != 0) return Failed(e);
+  const uint64_t most = MostPages(gfn, pages);
+  uint64_t done = 0;
+  while (done < most && frame_error(done) == 0 &&
+         run.layout().SameRegion(pfn, pfn + done) &&
+         Find(run.vm(handle), gfn + done).entry == nullptr)
+    ++done;
+  if (done == 0) return Failed(HF_EPERM);
   const Vm& vm = run.vm(handle);
-  if (Find(vm, gfn).entry != nullptr) return Failed(HF_EPERM);
   const uint64_t missing = TablesMissing(run.layout(), vm, gfn, 3);
-  if (missing > vm.stock.size())
-    return Failed(HF_ENOMEM, missing - vm.stock.size());
-  if (run.OutOfTables(1, 1)) return Failed(HF_ENOMEM);
-  SetPage(run, pfn,
-          {PageState::kNone, PageState::kNone, 0, Owner::Guest(handle, gfn)});
-  AddEntry(run, handle, gfn,
-           {.pfn = pfn,
-            .state = PageState::kOwned,
-            .rights = kAllRights,
-            .young = true});
-  return Ok();
+  if (missing > StockFree(vm))
+    return Failed(HF_ENOMEM, missing - StockFree(vm));
+  if (run.OutOfTables(1, done)) return Failed(HF_ENOMEM);
+  // What can be a block is one.
+  const bool block = done == kBlockPages && IsPageOrBlock(done, pfn) &&
+                     IsPageOrBlock(done, gfn);
+  const uint64_t step = block ? done : 1;
+  for (uint64_t i = 0; i < done; ++i) {
+    SetPage(
+        run, pfn + i,
+        {PageState::kNone, PageState::kNone, 0, Owner::Guest(handle, gfn + i)});
+  }
+  for (uint64_t i = 0; i < done; i += step) {
+    AddEntry(run, handle, gfn + i,
+             {.pfn = pfn + i,
+              .state = PageState::kOwned,
+              .rights = kAllRights,
+              .young = true,
+              .level = static_cast<int8_t>(block ? 2 : 3)});
+  }
+  return Ok(0, done);
 }
 
 namespace {
 
-// The host gets the page that a guest had at a gfn; what stays there is poison
-// or nothing.
-void TakeFromGuest(Run& run, uint64_t handle, uint64_t gfn, uint64_t pfn,
-                   bool poison) {
+// The host gets a page, or a block, that a guest had at a gfn; what stays there
+// is poison or nothing. Returns how many pages.
+uint64_t TakeFromGuest(Run& run, uint64_t handle, uint64_t gfn, uint64_t pages,
+                       bool poison) {
+  const uint64_t step = StepInto(run, handle, gfn, pages);
+  const GuestEntry entry = run.vm(handle).entries.at(gfn);
   if (poison) {
     Vm& vm = run.VmToChange(handle);
-    vm.entries[gfn] = {.poisoned = true};
-    --vm.pages;
+    vm.entries[gfn] = {.poisoned = true, .level = entry.level};
+    vm.pages -= step;
   } else {
     RemoveEntry(run, handle, gfn);
   }
-  SetPage(run, pfn, Page());
+  for (uint64_t i = 0; i < step; ++i) {
+    SetPage(run, entry.pfn + i, Page());
+    if (entry.state == PageState::kOwned) run.Zeroed(entry.pfn + i);
+  }
+  return step;
 }
 
 }  // namespace
 
-// C: RAM that a host can have (EFAULT); that it may not touch now (EAGAIN); not
-// hyp's (EPERM); of a VM that exists (EAGAIN); at its gfn a page (EHWPOISON,
-// ENOENT, E2BIG), this one, which the guest owns alone (EPERM).
+// C: pages (EINVAL). Of each, in this order: RAM that a host can have (EFAULT);
+// that it may not touch now (EAGAIN); not hyp's (EPERM); of a VM that exists
+// (EAGAIN); at its gfn a page (EHWPOISON, ENOENT), this one, which the guest
+// owns alone (EPERM). As many as are so, of one VM, with gfns one after the
+// other. x2: how many.
 Outcome ForceReclaim(Run& run, const Arguments& x) {
-  const uint64_t pfn = x[0];
-  if (!run.layout().IsPfn(pfn) || !run.layout().IsHostRam(pfn))
-    return Failed(HF_EFAULT);
+  const auto [pfn, pages, x3, x4, x5] = x;
+  if (pages == 0) return Failed(HF_EINVAL);
+  const Layout& layout = run.layout();
+  if (!layout.IsPfn(pfn) || !layout.IsHostRam(pfn)) return Failed(HF_EFAULT);
   std::optional<Reference> reference;
   Run::Section section(run);
   const Page page = PageOf(run, pfn);
@@ -125,20 +153,33 @@ Outcome ForceReclaim(Run& run, const Arguments& x) {
   const uint64_t gfn = page.owner.gfn;
   if (VmOf(run, handle) == nullptr) return Failed(HF_EAGAIN);
   reference.emplace(run, handle);
-  const EntryAt at = Find(run.vm(handle), gfn);
-  if (int e = PageError(at); e != 0) return Failed(e);
-  if (at.entry->pfn != pfn || at.entry->state != PageState::kOwned)
-    return Failed(HF_EPERM);
-  TakeFromGuest(run, handle, gfn, pfn, /*poison=*/true);
-  run.Zeroed(pfn);
-  return Ok();
+  const auto page_error = [&, pfn = pfn](uint64_t i) -> int {
+    const EntryAt at = Find(run.vm(handle), gfn + i);
+    if (int e = LeafError(at); e != 0) return e;
+    return at.entry->pfn + (gfn + i - at.first) == pfn + i &&
+                   at.entry->state == PageState::kOwned
+               ? 0
+               : HF_EPERM;
+  };
+  if (int e = page_error(0); e != 0) return Failed(e);
+  const uint64_t most = MostPages(gfn, MostPages(pfn, pages));
+  uint64_t done = 1;
+  while (done < most && layout.SameRegion(pfn, pfn + done) &&
+         PageOf(run, pfn + done).host == PageState::kNone &&
+         PageOf(run, pfn + done).owner == Owner::Guest(handle, gfn + done) &&
+         page_error(done) == 0)
+    ++done;
+  for (uint64_t i = 0; i < done;)
+    i += TakeFromGuest(run, handle, gfn + i, done - i, /*poison=*/true);
+  return Ok(0, done);
 }
 
-// C: a dying VM (EINVAL); a gfn (ERANGE); a page there (ENOENT, E2BIG), or
-// poison, which is no error; not one that the guest borrows (EPERM). x2: no
-// page lies between the gfn and it.
+// C: a dying VM (EINVAL); pages (EINVAL), the first one's gfn (ERANGE). Holes
+// are skipped; a block that the guest borrows (E2BIG) or a page (EPERM) ends
+// it, and is an error if nothing came before; so are holes alone (ENOENT).
+// Poison is no error. x2: no page lies between what was done and it.
 Outcome ReclaimDying(Run& run, const Arguments& x) {
-  const auto [handle, gfn, x3, x4, x5] = x;
+  const auto [handle, gfn, pages, x4, x5] = x;
   if (!IsHandle(handle)) return Failed(HF_EINVAL);
   std::optional<Reference> reference;
   {
@@ -148,26 +189,36 @@ Outcome ReclaimDying(Run& run, const Arguments& x) {
       return Failed(HF_EINVAL);
     reference.emplace(run, handle);
   }
+  if (pages == 0) return Failed(HF_EINVAL);
   if (int e = GfnError(run.layout(), gfn, 1); e != 0) return Failed(e);
   Run::Section section(run);
-  const EntryAt at = Find(run.vm(handle), gfn);
-  const int error = PageError(at);
-  if (error == HF_E2BIG) return Failed(error);
-  if (error == 0) {
-    const uint64_t pfn = at.entry->pfn;
-    if (at.entry->state == PageState::kBorrowed) return Failed(HF_EPERM);
-    const bool owned = at.entry->state == PageState::kOwned;
-    TakeFromGuest(run, handle, gfn, pfn, /*poison=*/false);
-    if (owned) run.Zeroed(pfn);
+  const uint64_t most = MostPages(gfn, pages);
+  bool any = false;
+  uint64_t done = 0;
+  while (done < most) {
+    const EntryAt at = Find(run.vm(handle), gfn + done);
+    if (LeafError(at) != 0) {
+      any = any || at.entry != nullptr;
+      ++done;
+      continue;
+    }
+    if (at.entry->state == PageState::kBorrowed) {
+      if (any) break;
+      return Failed(at.entry->level == 3 ? HF_EPERM : HF_E2BIG);
+    }
+    done += TakeFromGuest(run, handle, gfn + done, most - done,
+                          /*poison=*/false);
+    any = true;
   }
   // Where the caller goes on. EL2 may look for the next page for a while only.
   const Vm& vm = run.vm(handle);
-  auto next = vm.entries.upper_bound(gfn);
+  const uint64_t from = gfn + done;
+  auto next = vm.entries.lower_bound(from);
   while (next != vm.entries.end() && next->second.poisoned) ++next;
   const uint64_t last = next == vm.entries.end() ? HF_NO_GFN : next->first;
   uint64_t x2 = run.found().x2;
-  if (x2 <= gfn || x2 > last) x2 = last;
-  return error == HF_ENOENT ? Failed(HF_ENOENT, x2) : Ok(0, x2);
+  if (x2 < from || x2 > last) x2 = last;
+  return any ? Ok(0, x2) : Failed(HF_ENOENT, x2);
 }
 
 }  // namespace holdfast::spec

@@ -68,7 +68,7 @@ Outcome ShareGuest(Run& run, const Arguments& x) {
   }
   const int level = pages == 1 ? 3 : 2;
   const uint64_t missing = TablesMissing(layout, run.vm(handle), gfn, level);
-  const uint64_t stock = run.vm(handle).stock.size();
+  const uint64_t stock = StockFree(run.vm(handle));
   if (missing > stock) return Failed(HF_ENOMEM, missing - stock);
   for (uint64_t i = 0; i < pages; ++i) {
     Page page = PageOf(run, pfn + i);

@@ -178,6 +178,37 @@ void AddEntry(Run& run, uint64_t handle, uint64_t gfn,
   vm.pages += PagesAt(entry.level);
 }
 
+uint64_t MostPages(uint64_t first, uint64_t pages) {
+  const uint64_t most = std::min(Layout::Budget(), kEntries);
+  return std::min(pages, most - first % most);
+}
+
+uint64_t StockFree(const Vm& vm) {
+  uint64_t free = vm.stock.size();
+  for (const auto& [gfn, entry] : vm.entries) {
+    const bool mine =
+        entry.state == PageState::kOwned || entry.state == PageState::kShared;
+    if (!entry.poisoned && entry.level != 3 && mine) --free;
+  }
+  return free;
+}
+
+uint64_t StepInto(Run& run, uint64_t handle, uint64_t gfn, uint64_t pages) {
+  const EntryAt at = Find(run.vm(handle), gfn);
+  const uint64_t size = PagesAt(at.entry->level);
+  if (size == 1 || (at.first == gfn && size <= pages)) return size;
+  // It goes, and its pages come, in the table that it was promised.
+  Vm& vm = run.VmToChange(handle);
+  const uint64_t first = at.first;
+  GuestEntry page = *at.entry;
+  page.level = 3;
+  vm.entries.erase(first);
+  vm.pages -= size;
+  for (uint64_t i = 0; i < size; ++i, ++page.pfn)
+    AddEntry(run, handle, first + i, page);
+  return 1;
+}
+
 void RemoveEntry(Run& run, uint64_t handle, uint64_t gfn) {
   Vm& vm = run.VmToChange(handle);
   const auto at = vm.entries.find(gfn);

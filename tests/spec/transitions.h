@@ -92,6 +92,17 @@ int GfnError(const Layout& layout, uint64_t gfn, uint64_t pages);
 // Tables that an entry of `level` at the gfn lacks.
 uint64_t TablesMissing(const Layout& layout, const Vm& vm, uint64_t gfn,
                        int level);
+// The most of `pages` pages from page number `first` on that one call may
+// change: no more than a call's budget, which divides a table's pages, up to
+// where a whole budget of them ends.
+uint64_t MostPages(uint64_t first, uint64_t pages);
+// Frames of a VM's stock that it may use: all but one for each block of a
+// protected guest, for when that is split.
+uint64_t StockFree(const Vm& vm);
+// The entry of a protected guest's page is going to change, and those of the
+// `pages` pages from there on: a block that they do not cover is pages from now
+// on. Returns how many pages the entry has.
+uint64_t StepInto(Run& run, uint64_t handle, uint64_t gfn, uint64_t pages);
 // Adds an entry, with its tables. Which frames of the stock these are is EL2's
 // choice.
 void AddEntry(Run& run, uint64_t handle, uint64_t gfn, const GuestEntry& entry);

@@ -90,10 +90,11 @@ Outcome InPoisonFault(Run& run, const Arguments&) {
   Run::Section section(run);
   if (!run.layout().IsGfn(gfn)) return Failed(HF_ERANGE);
   const Vm& vm = run.vm(handle);
+  const EntryAt at = Find(vm, gfn);
+  if (at.entry != nullptr && at.entry->poisoned) return Ok(1);
   if (!vm.tables.contains({3, gfn & ~(PagesAt(2) - 1)}))
     return Failed(HF_EINVAL);
-  const EntryAt at = Find(vm, gfn);
-  return Ok(at.entry != nullptr && at.entry->poisoned ? 1 : 0);
+  return Ok(0);
 }
 
 // ---- Guests ----------------------------------------------------------------
@@ -104,38 +105,44 @@ GuestOutcome Answer(int64_t x0, uint64_t pc) {
   return {true, {static_cast<uint64_t>(x0), 0, 0, 0}, pc};
 }
 
-// C: a page (EINVAL) of the guest's (ERANGE), there (EHWPOISON, ENOENT, E2BIG),
-// its alone (EPERM).
-int MemShare(Run& run, uint64_t ipa) {
-  if (ipa % kPageSize != 0) return HF_EINVAL;
+// Pages of the guest's become its alone, or shared with the host: as many as
+// are in the other state, one after the other; it gives how many, or the first
+// one's error. C: pages (EINVAL), all the guest's (ERANGE); there (EHWPOISON,
+// ENOENT), in that state (EPERM).
+struct Changed {
+  int error = 0;
+  uint64_t pages = 0;
+};
+Changed MemChange(Run& run, uint64_t ipa, uint64_t pages, bool share) {
+  if (ipa % kPageSize != 0) return {HF_EINVAL};
+  const PageState from = share ? PageState::kOwned : PageState::kShared;
+  const PageState to = share ? PageState::kShared : PageState::kOwned;
   const uint64_t handle = run.cpu.loaded->handle;
   const uint64_t gfn = ipa >> kPageShift;
+  if (int e = GfnError(run.layout(), gfn, pages); e != 0) return {e};
   Run::Section section(run);
-  if (!run.layout().IsGfn(gfn)) return HF_ERANGE;
-  const EntryAt at = Find(run.vm(handle), gfn);
-  if (int e = PageError(at); e != 0) return e;
-  if (at.entry->state != PageState::kOwned) return HF_EPERM;
-  const uint64_t pfn = at.entry->pfn;
-  run.VmToChange(handle).entries[gfn].state = PageState::kShared;
-  SetPage(run, pfn, {PageState::kBorrowed, PageState::kNone, 0, {}});
-  return 0;
-}
-
-// C: as above, but shared (EPERM).
-int MemUnshare(Run& run, uint64_t ipa) {
-  if (ipa % kPageSize != 0) return HF_EINVAL;
-  const uint64_t handle = run.cpu.loaded->handle;
-  const uint64_t gfn = ipa >> kPageShift;
-  Run::Section section(run);
-  if (!run.layout().IsGfn(gfn)) return HF_ERANGE;
-  const EntryAt at = Find(run.vm(handle), gfn);
-  if (int e = PageError(at); e != 0) return e;
-  if (at.entry->state != PageState::kShared) return HF_EPERM;
-  const uint64_t pfn = at.entry->pfn;
-  run.VmToChange(handle).entries[gfn].state = PageState::kOwned;
-  SetPage(run, pfn,
-          {PageState::kNone, PageState::kNone, 0, Owner::Guest(handle, gfn)});
-  return 0;
+  const uint64_t most = MostPages(gfn, pages);
+  uint64_t done = 0;
+  for (; done < most; ++done) {
+    const EntryAt at = Find(run.vm(handle), gfn + done);
+    int error = LeafError(at);
+    if (error == 0 && at.entry->state != from) error = HF_EPERM;
+    if (error == 0) continue;
+    if (done == 0) return {error};
+    break;
+  }
+  for (uint64_t i = 0; i < done;) {
+    const uint64_t step = StepInto(run, handle, gfn + i, done - i);
+    GuestEntry& entry = run.VmToChange(handle).entries[gfn + i];
+    entry.state = to;
+    for (uint64_t page = 0; page < step; ++page, ++i) {
+      SetPage(run, entry.pfn + page,
+              share ? Page{PageState::kBorrowed, PageState::kNone, 0, {}}
+                    : Page{PageState::kNone, PageState::kNone, 0,
+                           Owner::Guest(handle, gfn + i)});
+    }
+  }
+  return {0, done};
 }
 
 }  // namespace
@@ -162,28 +169,34 @@ GuestOutcome GuestCall(Run& run, const std::array<uint64_t, 4>& x,
     }
     case HF_GUEST_POISON_ABORTS:
       return Answer(no_more && x[1] <= 1 ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
-    case HF_GUEST_MEM_SHARE: {
-      const int error = no_more ? MemShare(run, x[1]) : HF_EINVAL;
-      if (error != HF_ENOENT)
-        return Answer(error == 0 ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
+    case HF_GUEST_MEM_SHARE:
+    case HF_GUEST_MEM_UNSHARE: {
+      const bool share = x[0] == HF_GUEST_MEM_SHARE;
+      const uint64_t pages = x[2] == 0 ? 1 : x[2];
+      const Changed changed =
+          x[3] == 0 ? MemChange(run, x[1], pages, share) : Changed{HF_EINVAL};
+      if (changed.error == 0) return {true, {0, changed.pages, 0, 0}, pc};
+      if (!share || changed.error != HF_ENOENT)
+        return Answer(HF_GUEST_INVALID_PARAMETER, pc);
       // As if the guest had stored to the page, and stopped there.
       run.cpu.exit = {.esr = Esr(kDataAbort, kWrite6 | kTranslationLevel3),
                       .far = 0,
                       .hpfar = x[1] >> 12 << 4};
       return {false, x, pc - 4};
     }
-    case HF_GUEST_MEM_UNSHARE: {
-      const int error = no_more ? MemUnshare(run, x[1]) : HF_EINVAL;
-      return Answer(error == 0 ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
-    }
     default:
       return exits;
   }
 }
 
+// It has the page: another CPU had taken it apart for a moment. It tries again.
 GuestOutcome GuestAbort(Run& run, const Exit& exit) {
   run.cpu.exit = exit;
-  return {};
+  if (!IsTranslationFault(exit.esr)) return {};
+  Run::Section section(run);
+  const EntryAt at =
+      Find(run.vm(run.cpu.loaded->handle), FaultIpa(exit) >> kPageShift);
+  return {LeafError(at) == 0, {}, 0};
 }
 
 // ---- The host's aborts -----------------------------------------------------

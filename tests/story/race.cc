@@ -48,7 +48,7 @@ void TearDown(Shared& shared) {
   if (!Is(until([&] { return host.Call(HF_START_TEARDOWN_VM, handle); }), 0))
     ++shared.odd_replies;
   for (uint64_t gfn = 0; gfn != HF_NO_GFN;) {
-    const Reply reply = host.Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, gfn);
+    const Reply reply = host.Call(HF_RECLAIM_DYING_GUEST_PAGE, handle, gfn, 1);
     if (!Is(reply, 0) && !Is(reply, -HF_ENOENT)) ++shared.odd_replies;
     gfn = reply.x2;
   }
@@ -90,7 +90,7 @@ void TakeBack(Shared& shared) {
   Host& host = shared.host;
   for (uint64_t i = 0; !shared.done.load(std::memory_order_acquire); ++i) {
     const uint64_t page = shared.pages + i * 7 % kPages;
-    const Reply reply = host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page);
+    const Reply reply = host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1);
     if (Is(reply, 0)) {
       ++shared.forced;
     } else if (!Is(reply, -HF_EAGAIN)) {

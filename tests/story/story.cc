@@ -44,7 +44,7 @@ void TakeBack(Teller& tell, uint64_t page) {
   tell.Step("The host cannot do without D: it takes the page back by force.");
   Host& host = tell.host();
   tell.Call("force_reclaim_guest_page(D)",
-            host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), 0);
+            host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), 0);
   tell.Owns('D', Owner::kHost);
   tell.GuestIsPoisonedAt(kGfn);
   uint64_t leaked = 0;
@@ -70,7 +70,7 @@ void Poison(Teller& tell, const Vm& vm, uint64_t page) {
   tell.GuestHas(kOtherGfn, 'D');
   tell.Map();
   tell.Call("force_reclaim_guest_page(D)",
-            tell.host().Call(HF_FORCE_RECLAIM_GUEST_PAGE, page), 0);
+            tell.host().Call(HF_FORCE_RECLAIM_GUEST_PAGE, page, 1), 0);
   tell.Owns('D', Owner::kHost);
   tell.GuestIsPoisonedAt(kOtherGfn);
   tell.Map();
@@ -82,7 +82,7 @@ void Refusals(Teller& tell, const Vm& vm, uint64_t page, uint64_t shared) {
       "refuses each.");
   Host& host = tell.host();
   const auto force = [&](const char* what, uint64_t pfn, int64_t want) {
-    tell.Call(what, host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, pfn), want);
+    tell.Call(what, host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, 1), want);
   };
   const uint64_t last_frame =
       ((uint64_t{1} << host.pa_bits()) / host.page_size()) - 1;
@@ -125,7 +125,7 @@ void Dma(Teller& tell) {
   tell.Check("the device's DMA register",
              taken ? "took the request" : "is out of reach", !taken);
   tell.Call("EL2 still answers: force_reclaim of its code",
-            host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, host.el2_frame()),
+            host.Call(HF_FORCE_RECLAIM_GUEST_PAGE, host.el2_frame(), 1),
             -HF_EPERM);
 }
 
@@ -152,9 +152,9 @@ void TearDown(Teller& tell, Vm& vm, uint64_t page) {
             host.Call(HF_DRAIN_VM, vm.handle()), -HF_EBUSY);
   tell.Map();
   tell.Call("reclaim_dying_guest_page(vm, 0x40): poisoned",
-            host.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle(), kGfn), 0);
+            host.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle(), kGfn, 1), 0);
   const Reply reclaim =
-      host.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle(), 0x42);
+      host.Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle(), 0x42, 1);
   tell.Call("reclaim_dying_guest_page(vm, 0x42): D", reclaim, 0);
   tell.Check("    it names as next",
              reclaim.x2 == HF_NO_GFN ? "no gfn: that was all" : "a gfn",

@@ -63,7 +63,7 @@ class Vm {
 
   // Needs the vCPU loaded on this CPU.
   Reply Donate(uint64_t pfn, uint64_t gfn) const {
-    return host_.Call(HF_HOST_DONATE_GUEST, pfn, gfn);
+    return host_.Call(HF_HOST_DONATE_GUEST, pfn, gfn, 1);
   }
 
   static bool Served(const Reply& reply) {

@@ -155,6 +155,7 @@ std::string Board::BrokenInvariants() {
     PageState state = PageState::kOwned;
   };
   std::map<uint64_t, std::vector<GuestLeaf>> guest_leaves;
+  uint32_t all_blocks = 0;
   SpinlockHolder hold(hv_->vms().lock);
   for (uint32_t i = 0; i < vm_table::kVmSlots; ++i) {
     const VmHandle handle(static_cast<uint16_t>(vm_table::kFirstHandle + i));
@@ -165,6 +166,7 @@ std::string Board::BrokenInvariants() {
     std::set<uint64_t> tables;
     stage2(vm->stage2.context()).ReadAll(&entries, &wrong, &tables);
     uint64_t mapped = 0;
+    uint32_t blocks = 0;
     for (const Entry& entry : entries) {
       if ((entry.raw & 1) == 0) {
         if (entry.raw >> 60 != 3) {
@@ -182,12 +184,12 @@ std::string Board::BrokenInvariants() {
             {handle.value(), entry.address / kPageSize + page, state});
       }
       mapped += pages;
-      // What a guest owns is mapped page by page, with all rights; what it
-      // borrows is never its own.
+      // What a guest owns it has with all rights; what it borrows is never its
+      // own.
       const bool rwx = (entry.raw >> 6 & 3) == 3 && (entry.raw >> 53 & 3) == 0;
-      if (vm->is_protected()
-              ? entry.level != 3 || !rwx || state == PageState::kSharedBorrowed
-              : state != PageState::kSharedBorrowed) {
+      if (vm->is_protected()) blocks += entry.level != 3;
+      if (vm->is_protected() ? !rwx || state == PageState::kSharedBorrowed
+                             : state != PageState::kSharedBorrowed) {
         wrong.push_back(absl::StrFormat(
             "VM %#x (%s): leaf %#x at %#x, level %d", handle.value(),
             vm->is_protected() ? "protected" : "non-protected", entry.raw,
@@ -199,17 +201,35 @@ std::string Board::BrokenInvariants() {
           absl::StrFormat("VM %#x: its table maps %u pages, it counts %u",
                           handle.value(), mapped, vm->guest_pages));
     }
-    if (tables.size() + vm->stage2.stock.free() != vm->stock_frames) {
+    const uint32_t free = vm->stage2.stock.free();
+    const uint32_t deposits = vm->stage2.stock.deposits();
+    if (tables.size() + free + deposits != vm->stock_frames) {
       wrong.push_back(absl::StrFormat(
-          "VM %#x: %u tables + %u in stock, it was given %u", handle.value(),
-          tables.size(), vm->stage2.stock.free(), vm->stock_frames));
+          "VM %#x: %u tables + %u in stock + %u deposited, it was given %u",
+          handle.value(), tables.size(), free, deposits, vm->stock_frames));
     }
+    // Each block of a protected guest's can be split.
+    if (deposits != blocks) {
+      wrong.push_back(absl::StrFormat("VM %#x: %u blocks, %u deposits",
+                                      handle.value(), blocks, deposits));
+    }
+    all_blocks += blocks;
     for (uint64_t table : tables) {
       const PageRecord* record = mem().RecordOf(Pfn(table));
       if (record == nullptr || record->hyp() != PageState::kOwned) {
         wrong.push_back(absl::StrFormat("VM %#x: its table %#x is not EL2's",
                                         handle.value(), table));
       }
+    }
+  }
+
+  {
+    SpinlockHolder host_hold(mem().host_table().lock);
+    const uint32_t deposits = mem().host_table().stock.deposits();
+    if (deposits != all_blocks) {
+      wrong.push_back(
+          absl::StrFormat("host: %u blocks are protected guests', %u deposits",
+                          all_blocks, deposits));
     }
   }
 
@@ -265,8 +285,10 @@ std::string Board::BrokenInvariants() {
                    absl::StrFormat("a guest's, but %u leaves map it", guests));
         } else {
           const GuestLeaf& leaf = leaves->second.front();
-          const uint64_t want =
-              uint64_t{2} << 60 | leaf.gfn << 20 | leaf.handle << 4 | 2 << 1;
+          // A block's says what its first page would.
+          const uint64_t into = (address - entry.address) / kPageSize;
+          const uint64_t want = uint64_t{2} << 60 | (leaf.gfn - into) << 20 |
+                                leaf.handle << 4 | 2 << 1;
           if (entry.raw != want) {
             complain(pfn, record,
                      absl::StrFormat(

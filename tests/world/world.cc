@@ -115,38 +115,42 @@ std::optional<Stage2Context> World::ContextOf(uint64_t handle) {
   return vm->stage2.context();
 }
 
-template <class T>
-bool World::Refused(uint64_t handle, const sim::Access<T>& access) {
-  if (access.has_value()) return false;
-  const sim::Fault& fault = guest_faults_[ThisCpu()] = access.error();
-  vm_table::Vcpu* vcpu = hv().loaded(ThisCpu());
-  if (vcpu != nullptr && vcpu->vm().handle().value() == handle) {
-    EXPECT_EQ(hv().HandleGuestAbort(GuestExitOf(fault)),
-              hyp::GuestAction::kExit);
-  }
-  return true;
+template <class DoAccess>
+auto World::AsGuest(uint64_t handle, DoAccess access) -> decltype(access()) {
+  return sim::Retry(access, [&](const sim::Fault& fault) {
+    guest_faults_[ThisCpu()] = fault;
+    const vm_table::Vcpu* vcpu = hv().loaded(ThisCpu());
+    return vcpu != nullptr && vcpu->vm().handle().value() == handle &&
+           hv().HandleGuestAbort(GuestExitOf(fault)) ==
+               hyp::GuestAction::kResume;
+  });
 }
 
 std::optional<uint64_t> World::GuestLoad(uint64_t handle, uint64_t ipa) {
   const auto context = ContextOf(handle);
   if (!context.has_value()) return std::nullopt;
-  const auto value = machine().GuestRead64(ThisCpu(), *context, Ipa(ipa));
-  if (Refused(handle, value)) return std::nullopt;
+  const auto value = AsGuest(handle, [&] {
+    return machine().GuestRead64(ThisCpu(), *context, Ipa(ipa));
+  });
+  if (!value.has_value()) return std::nullopt;
   return *value;
 }
 
 bool World::GuestStore(uint64_t handle, uint64_t ipa, uint64_t value) {
   const auto context = ContextOf(handle);
   return context.has_value() &&
-         !Refused(handle,
-                  machine().GuestWrite64(ThisCpu(), *context, Ipa(ipa), value));
+         AsGuest(handle, [&] {
+           return machine().GuestWrite64(ThisCpu(), *context, Ipa(ipa), value);
+         }).has_value();
 }
 
 bool World::GuestExec(uint64_t handle, uint64_t ipa, bool privileged) {
   const auto context = ContextOf(handle);
   return context.has_value() &&
-         !Refused(handle, machine().GuestExec(ThisCpu(), *context, Ipa(ipa),
-                                              privileged));
+         AsGuest(handle, [&] {
+           return machine().GuestExec(ThisCpu(), *context, Ipa(ipa),
+                                      privileged);
+         }).has_value();
 }
 
 GuestReply World::GuestCall(uint64_t id, uint64_t x1, uint64_t x2,
@@ -228,7 +232,7 @@ void World::EndVm(const HostVm& vm) {
   EXPECT_EQ(ToString(Call(HF_START_TEARDOWN_VM, vm.handle)), "0");
   if (!vm.is_protected) UnshareAll(vm);
   for (uint64_t gfn = 0; gfn != HF_NO_GFN;) {
-    const Reply reply = Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn);
+    const Reply reply = Call(HF_RECLAIM_DYING_GUEST_PAGE, vm.handle, gfn, 1);
     EXPECT_TRUE(reply.ok() || reply.result() == -HF_ENOENT) << ToString(reply);
     gfn = reply.x2;
   }

@@ -148,8 +148,10 @@ class World {
  private:
   // Nothing: there is no such VM.
   std::optional<Stage2Context> ContextOf(uint64_t handle);
-  template <class T>
-  bool Refused(uint64_t handle, const sim::Access<T>& access);
+  // Does an access of a guest's; EL2 is told of its aborts if a vCPU of it is
+  // loaded here, and may say that it would work now.
+  template <class DoAccess>
+  auto AsGuest(uint64_t handle, DoAccess access) -> decltype(access());
   void UnshareAll(const HostVm& vm);
 
   Board board_;

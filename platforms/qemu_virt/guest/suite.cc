@@ -86,7 +86,8 @@ void Calls() {
   Expect(Smc(HF_GUEST_MEMINFO).x[0] == ~uint64_t{0}, "SMC is nobody's");
   const uint64_t page = Address(g_page);
   Expect(Hvc(HF_GUEST_MEM_SHARE, page + 8).x[0] == kInvalid, "unaligned");
-  Expect(Hvc(HF_GUEST_MEM_SHARE, page, 1).x[0] == kInvalid, "an argument more");
+  Expect(Hvc(HF_GUEST_MEM_SHARE, page, 1, 1).x[0] == kInvalid,
+         "an argument more");
   Expect(Hvc(HF_GUEST_MEM_SHARE, ~uint64_t{0} << 12).x[0] == kInvalid,
          "beyond all addresses");
   Expect(Hvc(HF_GUEST_MEM_UNSHARE, page).x[0] == kInvalid, "not shared");

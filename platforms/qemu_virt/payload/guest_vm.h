@@ -80,7 +80,7 @@ class GuestVm {
   int64_t Bring(uint64_t gfn) {
     const uint64_t pfn = FrameOf(gfn);
     const CallResult result =
-        is_protected_ ? Hvc(HF_HOST_DONATE_GUEST, {pfn, gfn})
+        is_protected_ ? Hvc(HF_HOST_DONATE_GUEST, {pfn, gfn, 1})
                       : Hvc(HF_HOST_SHARE_GUEST,
                             {pfn, gfn, 1,
                              HF_PROT_PX | HF_PROT_UX | HF_PROT_W | HF_PROT_R});
@@ -133,7 +133,8 @@ class GuestVm {
   void End() {
     Do(HF_START_TEARDOWN_VM, {handle_});
     for (uint64_t gfn = 0; is_protected_ && gfn != HF_NO_GFN;) {
-      const CallResult next = Hvc(HF_RECLAIM_DYING_GUEST_PAGE, {handle_, gfn});
+      const CallResult next =
+          Hvc(HF_RECLAIM_DYING_GUEST_PAGE, {handle_, gfn, 1});
       Check(next.x[1] == 0 || next.x[1] == 0 - uint64_t{HF_ENOENT},
             "reclaim_dying_guest_page");
       gfn = next.x[2];

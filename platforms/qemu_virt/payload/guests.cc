@@ -256,7 +256,7 @@ class Suite {
         page.intid[1] = static_cast<uint32_t>(b);
         break;
       case SuiteStep::kForceReclaim:
-        result = Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {vm_.FrameOf(gfn)}).x[1];
+        result = Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {vm_.FrameOf(gfn), 1}).x[1];
         // The page reads zero, whatever the guest had there.
         for (uint64_t i = 0; i < kPageSize; i += 8) {
           if (TryRead64(vm_.FrameOf(gfn) * kPageSize + i, &value) || value != 0)

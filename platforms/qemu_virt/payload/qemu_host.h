@@ -68,7 +68,7 @@ class QemuHost final : public story::Host {
   static uint64_t FindEndOfRam() {
     const qemu_virt::DtbRange& memory = Machine().memory[0];
     uint64_t end = memory.base + memory.size;
-    while (Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {end / kPageSize}).x[1] !=
+    while (Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {end / kPageSize, 1}).x[1] !=
            0 - uint64_t{HF_EFAULT}) {
       end += 1 << 20;
     }

@@ -155,7 +155,7 @@ class Soak {
     const uint64_t frame = machine.vcpus[dice >> 54 & 1].victim.exchange(0);
     if (frame == 0) return;
     const auto result =
-        static_cast<int64_t>(Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {frame}).x[1]);
+        static_cast<int64_t>(Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {frame, 1}).x[1]);
     // The VM may have ended since, or begun anew.
     Expect(result == 0 || result == -HF_EAGAIN, "forced reclaim");
     if (result != 0) return;

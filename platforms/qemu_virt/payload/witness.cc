@@ -26,7 +26,7 @@ void Look(uint64_t address, const Registers& after) {
 
 void Take(uint64_t address) {
   const uint64_t result =
-      Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {address / kPageSize}).x[1];
+      Hvc(HF_FORCE_RECLAIM_GUEST_PAGE, {address / kPageSize, 1}).x[1];
   uint64_t value = ~uint64_t{0};
   const bool read = !TryRead64(address, &value);
   Print("    host:  I take that page by force: ", static_cast<int64_t>(result),
