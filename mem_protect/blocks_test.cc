@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Blocks of protected guests: that they stay one on both sides, and that no part
-// of one ever waits for a table.
+// Blocks of protected guests: that they stay one on both sides, and that no
+// part of one ever waits for a table.
 #include <cstdint>
 #include <string>
 
@@ -173,6 +173,17 @@ TEST_F(BlocksTest, PartsOfADyingBlock) {
   EXPECT_EQ(Reclaim(kGfn, kBlock).substr(0, 2), "0 ");
   for (uint64_t i : {uint64_t{0}, uint64_t{2}, kBlock - 1})
     EXPECT_TRUE(world_.Holds(block_ + i, 0)) << i;
+}
+
+// Pages that make up a block are taken back one by one, so the host gets pages.
+TEST_F(BlocksTest, PagesThatCouldBeABlockAreSharedAsPages) {
+  const uint64_t block = world_.Frames(kBlock, kBlock);
+  EXPECT_EQ(Donate(block + kBlock - 1, kGfn + 2 * kBlock - 1, 1), "1");
+  EXPECT_EQ(Donate(block, kGfn + kBlock, kBlock), std::to_string(kBlock - 1));
+  EXPECT_EQ(Share(kGfn + kBlock, kBlock), std::to_string(kBlock));
+  EXPECT_EQ(HostKind(block, kPageLevel), pgtable::PteKind::kLeaf);
+  EXPECT_EQ(Unshare(kGfn + kBlock + 9, 1), "1");
+  EXPECT_EQ(Unshare(kGfn + kBlock, kBlock), "9");
 }
 
 // What the host does with a block that came back is a host's: it can be given

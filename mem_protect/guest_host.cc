@@ -75,7 +75,8 @@ Result<uint64_t> MemProtect::GuestShareHost(Vm& vm, uint64_t ipa,
   SetGuestState(vm, at, count, PageState::kSharedOwned);
   for (uint64_t i = 0; i < count;) {
     const FrameRange run = RunAt(vm, at, i, count - i);
-    MapForHost(run);
+    // By pages if the guest has pages: it may take back any of them.
+    MapForHost(run, at.level());
     SetHost(PagesOf(run), PageState::kSharedBorrowed);
     i += run.count;
   }

@@ -153,13 +153,14 @@ Vacated MemProtect::TakePageFromHost(Stage2::Cursor& at, const Pages& page,
   return Vacated::ByHost(page.frames, batch.Complete());
 }
 
-// RAM whose entries are as large as annotations of it are: no table is missing.
-// A block that the range covers becomes one again.
-void MemProtect::MapForHost(const FrameRange& range) {
+// RAM whose entries are as large as annotations of it are, so no table is
+// missing. With a `largest` above a page, a block that the range covers becomes
+// one again.
+void MemProtect::MapForHost(const FrameRange& range, Level largest) {
   Reservation none;
   HostBatch batch(host_);
   host_.Map(IpaOf(range.start()), range.start(), range.size(),
-            HostAttr(pgtable::kHostMemory), kLargestBlock, none, batch);
+            HostAttr(pgtable::kHostMemory), largest, none, batch);
   static_cast<void>(batch.Complete());
 }
 
@@ -174,7 +175,7 @@ void MemProtect::MapPageForHost(Stage2::Cursor& at) {
 // Commit: the pages are the host's and mapped.
 void MemProtect::GiveToHost(Vacated vacated) {
   const FrameRange& range = vacated.frames();
-  MapForHost(range);
+  MapForHost(range, kLargestBlock);
   SetHost(PagesOf(range), PageState::kOwned);
 }
 

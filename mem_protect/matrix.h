@@ -141,8 +141,8 @@ inline constexpr std::array kPoisonRows = {
 
 // ---- A run of pages as large as a block -------------------------------------
 // For granules that have blocks. The states of the pages, joined by "+" if they
-// differ; "block" if the non-protected guest has them by one. "G" is the gfn,
-// aligned, at which it has them or would get them.
+// differ; "block" if a guest has them by one. "G" is the gfn, aligned, at which
+// the non-protected guest or the protected one has them or would get them.
 
 struct RunState {
   const char* name;
@@ -159,34 +159,48 @@ inline constexpr std::array kRunStates = {
     RunState{"E", "each shared with a guest, page by page"},
     RunState{"E block", "shared with a guest, as a block"},
     RunState{"E2 block", "shared with two guests, as blocks"},
+    RunState{"F", "each a protected guest's alone, page by page"},
+    RunState{"F block", "a protected guest's alone, as a block"},
+    RunState{"G block", "a protected guest's, which shares the block"},
 };
 using RunRow = Row<kRunStates.size()>;
 
 inline constexpr std::array kRunRows = {
-    // call                                                 B        A        A+B      B+C      D        B+F      B+E             E        E block     E2 block
-    RunRow{"host_share_guest of a block at G",           {"0>E block", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "0>E+E2 block", "EPERM", "EPERM",   "EPERM"}},
-    RunRow{"host_share_guest of a block elsewhere",      {"0>E",   "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "0>E+E2",       "0>E2",  "0>E2 block", "0>E3 block"}},
-    RunRow{"host_share_guest of a block, another VM",    {"0>E",   "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "0>E+E2",       "0>E2",  "0>E2 block", "EPERM"}},
-    RunRow{"host_share_guest of a page of it at its gfn", {"0>B+E", "EPERM", "0>A+B+E", "0>B+C+E", "EPERM", "0>B+E+F", "0",      "EPERM", "EPERM",   "EPERM"}},
-    RunRow{"host_share_guest of a page of it elsewhere", {"0>B+E", "EPERM", "0>A+B+E", "0>B+C+E", "EPERM", "0>B+E+F", "0",       "0>E+E2", "0>E+E2 block", "0>E2+E3 block"}},
-    RunRow{"host_unshare_guest of a block at G",         {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT",  "E2BIG", "0>B",      "0>E"}},
-    RunRow{"host_unshare_guest of a page at its gfn",    {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT",  "0>B+E", "E2BIG",    "E2BIG"}},
-    RunRow{"host_relax_perms_guest at a page's gfn",     {"EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN",  "0",     "0",        "0"}},
-    RunRow{"host_wrprotect_guest of a block at G",       {"0",     "0",     "0",     "0",     "0",     "0",     "0",            "0",     "0",        "0"}},
-    RunRow{"host_wrprotect_guest of a page at its gfn",  {"0",     "0",     "0",     "0",     "0",     "0",     "0",            "0",     "0",        "0"}},
-    RunRow{"host_test_clear_young_guest of a block at G", {"0",    "0",     "0",     "0",     "0",     "0",     "0",            "1",     "1",        "1"}},
-    RunRow{"host_test_clear_young_guest of a page at its gfn", {"0", "0",   "0",     "0",     "0",     "0",     "0",            "1",     "1",        "1"}},
-    RunRow{"host_mkyoung_guest at a page's gfn",         {"0",     "0",     "0",     "0",     "0",     "0",     "0",            "0",     "0",        "0"}},
-    RunRow{"reclaim_dying_guest_page at G, VM dying",    {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT",  "EPERM", "E2BIG",    "E2BIG"}},
-    RunRow{"share_ffa of all (internal)",                {"0>D",   "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM",        "EPERM", "EPERM",    "EPERM"}},
-    RunRow{"unshare_ffa of all (internal)",              {"EPERM", "EPERM", "EPERM", "EPERM", "0>B",   "EPERM", "EPERM",        "EPERM", "EPERM",    "EPERM"}},
-    RunRow{"hyp_donate_host of all (internal)",          {"EPERM", "0>B",   "EPERM", "EPERM", "EPERM", "EPERM", "EPERM",        "EPERM", "EPERM",    "EPERM"}},
-    RunRow{"topup_vm with all",                          {"0>A",   "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM",        "EPERM", "EPERM",    "EPERM"}},
-    RunRow{"host_share_hyp of a page",                   {"0>B+C", "EPERM", "0>A+B+C", "0",   "EPERM", "0>B+C+F", "0>B+C+E",    "EPERM", "EPERM",    "EPERM"}},
-    RunRow{"host_donate_guest of a page",                {"0>B+F", "EPERM", "0>A+B+F", "0>B+C+F", "EPERM", "0",  "0>B+E+F",      "EPERM", "EPERM",    "EPERM"}},
-    RunRow{"force_reclaim_guest_page of a page",         {"EAGAIN", "EPERM", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN",   "EAGAIN", "EAGAIN",  "EAGAIN"}},
-    RunRow{"access by the host to a page",               {"ok",    "abort", "ok",    "ok",    "ok",    "ok",    "ok",           "ok",    "ok",       "ok"}},
-    RunRow{"access by the guest at all the gfns",        {"abort", "abort", "abort", "abort", "abort", "abort", "abort",        "ok",    "ok",       "ok"}},
+    // Cells: B, A, A+B, B+C, D, B+F, B+E, E, E block, E2 block, F, F block, G block.
+    RunRow{"host_share_guest of a block at G",                          {"0>E block", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "0>E+E2 block", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_share_guest of a block elsewhere",                     {"0>E", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "0>E+E2", "0>E2", "0>E2 block", "0>E3 block", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_share_guest of a block, another VM",                   {"0>E", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "0>E+E2", "0>E2", "0>E2 block", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_share_guest of a page of it at its gfn",               {"0>B+E", "EPERM", "0>A+B+E", "0>B+C+E", "EPERM", "0>B+E+F", "0", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_share_guest of a page of it elsewhere",                {"0>B+E", "EPERM", "0>A+B+E", "0>B+C+E", "EPERM", "0>B+E+F", "0", "0>E+E2", "0>E+E2 block", "0>E2+E3 block", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_unshare_guest of a block at G",                        {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "E2BIG", "0>B", "0>E", "ENOENT", "ENOENT", "ENOENT"}},
+    RunRow{"host_unshare_guest of a page at its gfn",                   {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "0>B+E", "E2BIG", "E2BIG", "ENOENT", "ENOENT", "ENOENT"}},
+    RunRow{"host_relax_perms_guest at a page's gfn",                    {"EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "0", "0", "0", "EAGAIN", "EAGAIN", "EAGAIN"}},
+    RunRow{"host_wrprotect_guest of a block at G",                      {"0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0"}},
+    RunRow{"host_wrprotect_guest of a page at its gfn",                 {"0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0"}},
+    RunRow{"host_test_clear_young_guest of a block at G",               {"0", "0", "0", "0", "0", "0", "0", "1", "1", "1", "0", "0", "0"}},
+    RunRow{"host_test_clear_young_guest of a page at its gfn",          {"0", "0", "0", "0", "0", "0", "0", "1", "1", "1", "0", "0", "0"}},
+    RunRow{"host_mkyoung_guest at a page's gfn",                        {"0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0", "0"}},
+    RunRow{"reclaim_dying_guest_page at G, non-protected VM dying",     {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "EPERM", "E2BIG", "E2BIG", "ENOENT", "ENOENT", "ENOENT"}},
+    RunRow{"share_ffa of all (internal)",                               {"0>D", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"unshare_ffa of all (internal)",                             {"EPERM", "EPERM", "EPERM", "EPERM", "0>B", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"hyp_donate_host of all (internal)",                         {"EPERM", "0>B", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"topup_vm with all",                                         {"0>A", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_share_hyp of a page",                                  {"0>B+C", "EPERM", "0>A+B+C", "0", "EPERM", "0>B+C+F", "0>B+C+E", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_donate_guest of a page",                               {"0>B+F", "EPERM", "0>A+B+F", "0>B+C+F", "EPERM", "0", "0>B+E+F", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"force_reclaim_guest_page of a page",                        {"EAGAIN", "EPERM", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "0>F+P", "0>F+P", "EAGAIN"}},
+    RunRow{"access by the host to a page",                              {"ok", "abort", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "abort", "abort", "ok"}},
+    RunRow{"access by the guest at all the gfns",                       {"abort", "abort", "abort", "abort", "abort", "abort", "abort", "ok", "ok", "ok", "abort", "abort", "abort"}},
+    RunRow{"host_donate_guest of a block at G",                         {"0>F block", "EPERM", "0>A+B+F", "0>B+C+F", "EPERM", "0", "0>B+E+F", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_donate_guest of a block elsewhere, another VM",        {"0>F'", "EPERM", "0>A+B+F'", "0>B+C+F'", "EPERM", "0>B+F+F'", "0>B+E+F'", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"host_donate_guest of a page of it elsewhere",               {"0>B+F'", "EPERM", "0>A+B+F'", "0>B+C+F'", "EPERM", "0>B+F+F'", "0>B+E+F'", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"}},
+    RunRow{"force_reclaim_guest_page of all",                           {"EAGAIN", "EPERM", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "EAGAIN", "0>P", "0>P", "EAGAIN"}},
+    RunRow{"MEM_SHARE of all at G",                                     {"exit", "exit", "exit", "exit", "exit", "exit", "exit", "exit", "exit", "exit", "0>G", "0>G block", "-3"}},
+    RunRow{"MEM_SHARE of a page at its gfn",                            {"exit", "exit", "exit", "exit", "exit", "exit", "exit", "exit", "exit", "exit", "0>F+G", "0>F+G", "-3"}},
+    RunRow{"MEM_UNSHARE of all at G",                                   {"-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "0>F block"}},
+    RunRow{"MEM_UNSHARE of a page at its gfn",                          {"-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "-3", "0>F+G"}},
+    RunRow{"reclaim_dying_guest_page of all at G, VM dying",            {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "0>B", "0>B", "0>B"}},
+    RunRow{"reclaim_dying_guest_page of a page, VM dying",              {"ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "0>B+F", "0>B+F", "0>B+G"}},
+    RunRow{"access by the protected guest at all the gfns",             {"abort", "abort", "abort", "abort", "abort", "abort", "abort", "abort", "abort", "abort", "ok", "ok", "ok"}},
 };
 
 // clang-format on

@@ -75,9 +75,10 @@ void Kill(Cell& c, const HostVm& vm) {
   if (c.world.hv().loaded(0) != nullptr) EXPECT_EQ(Call(c, HF_VCPU_PUT), "0");
   EXPECT_EQ(Call(c, HF_START_TEARDOWN_VM, vm.handle), "0");
 }
-std::string Donate(Cell& c, const HostVm& vm, uint64_t pfn, uint64_t gfn) {
+std::string Donate(Cell& c, const HostVm& vm, uint64_t pfn, uint64_t gfn,
+                   uint64_t pages = 1) {
   Load(c, vm);
-  return Call(c, HF_HOST_DONATE_GUEST, pfn, gfn, 1);
+  return Call(c, HF_HOST_DONATE_GUEST, pfn, gfn, pages);
 }
 std::string Share(Cell& c, const HostVm& vm, uint64_t pfn, uint64_t gfn,
                   uint64_t pages = 1) {
@@ -92,9 +93,10 @@ std::string DonateHyp(Cell& c, uint64_t pfn, uint64_t pages = 1) {
   const FrameRange range{Pfn(pfn), pages};
   return NameOf(c.world.mem().DonateHyp({&range, 1}));
 }
-std::string GuestCall(Cell& c, const HostVm& vm, uint64_t id, uint64_t gfn) {
+std::string GuestCall(Cell& c, const HostVm& vm, uint64_t id, uint64_t gfn,
+                      uint64_t pages = 1) {
   Load(c, vm);
-  const tests::GuestReply reply = c.world.GuestCall(id, gfn * kPageSize);
+  const tests::GuestReply reply = c.world.GuestCall(id, gfn * kPageSize, pages);
   if (!reply.resumed()) return "exit";
   return std::to_string(reply.result());
 }
@@ -179,11 +181,13 @@ const std::map<std::string, std::function<void(Cell&)>> kReachPage = {
 std::string StateOf(Cell& c, uint64_t pfn, uint64_t gfn) {
   const PageRecord& record = *c.world.mem().RecordOf(Pfn(pfn));
   const GuestEntry entry = EntryOf(c, c.closed, gfn);
-  const bool has_it = entry.Match([](GuestEntry::Absent) { return false; },
-                                  [](GuestEntry::Poisoned) { return false; },
-                                  [&](const GuestEntry::Mapped& mapped) {
-                                    return mapped.page == Pfn(pfn).address();
-                                  });
+  const bool has_it = entry.Match(
+      [](GuestEntry::Absent) { return false; },
+      [](GuestEntry::Poisoned) { return false; },
+      [&](const GuestEntry::Mapped& mapped) {
+        const uint64_t pages = mapped.level == kPageLevel ? 1 : kBlock;
+        return Pfn::Of(mapped.page) + gfn % pages == Pfn(pfn);
+      });
   const uint32_t count = record.count();
   const auto is = [&](PageState host, PageState hyp) {
     return record.host() == host && record.hyp() == hyp;
@@ -217,7 +221,7 @@ std::string StateOf(Cell& c, uint64_t pfn, uint64_t gfn) {
 
 // "E2" where a column has more to say.
 std::string Short(const std::string& column) {
-  return column.rfind("E2 ", 0) == 0 && column != "E2 block" ? "E2" : column;
+  return column.rfind("E2 ", 0) == 0 ? "E2" : column;
 }
 
 // ---- Calls on a page --------------------------------------------------------
@@ -456,18 +460,47 @@ const std::map<std::string, std::function<void(Cell&)>> kReachRun = {
        ASSERT_EQ(Share(c, c.open, c.page, kBlockGfn, kBlock), "0");
        ASSERT_EQ(Share(c, c.open2, c.page, kBlockGfn, kBlock), "0");
      }},
+    {"F",
+     [](Cell& c) {
+       for (uint64_t i = 0; i < kBlock; ++i)
+         ASSERT_EQ(Donate(c, c.closed, c.page + i, kBlockGfn + i), "0");
+     }},
+    {"F block",
+     [](Cell& c) {
+       ASSERT_EQ(Donate(c, c.closed, c.page, kBlockGfn, kBlock), "0");
+     }},
+    {"G block",
+     [](Cell& c) {
+       ASSERT_EQ(Donate(c, c.closed, c.page, kBlockGfn, kBlock), "0");
+       ASSERT_EQ(GuestCall(c, c.closed, HF_GUEST_MEM_SHARE, kBlockGfn, kBlock),
+                 "0");
+     }},
 };
 
 std::string RunStateOf(Cell& c) {
   std::set<std::string> states;
-  for (uint64_t i = 0; i < kBlock; ++i)
-    states.insert(StateOf(c, c.page + i, i == kOdd ? 1 : 2));
+  for (uint64_t i = 0; i < kBlock; ++i) {
+    // Where the protected guest has it, if it does.
+    uint64_t gfn = kBlockGfn + i;
+    if (EntryOf(c, c.closed, gfn).IsAbsent()) gfn = i == kOdd ? 1 : 2;
+    states.insert(StateOf(c, c.page + i, gfn));
+  }
   std::string text;
   for (const std::string& state : states)
     text += (text.empty() ? "" : "+") + state;
-  const auto leaf = EntryOf(c, c.open, kBlockGfn).Leaf();
-  if (leaf.has_value() && leaf->level != kPageLevel) text += " block";
+  for (const HostVm* vm : {&c.open, &c.closed}) {
+    const auto leaf = EntryOf(c, *vm, kBlockGfn).Leaf();
+    if (leaf.has_value() && leaf->level != kPageLevel) text += " block";
+  }
   return text;
+}
+
+// At every gfn of the block, or "?".
+std::string AccessAtAll(Cell& c, const HostVm& vm) {
+  std::set<std::string> results;
+  for (uint64_t i : {uint64_t{0}, kSome, kOdd, kBlock - 1})
+    results.insert(GuestAccess(c, vm, kBlockGfn + i));
+  return results.size() == 1 ? *results.begin() : std::string("?");
 }
 
 const std::map<std::string, Action> kRunCalls = {
@@ -517,7 +550,7 @@ const std::map<std::string, Action> kRunCalls = {
        Load(c, c.open);
        return Call(c, HF_HOST_MKYOUNG_GUEST, kBlockGfn + kSome);
      }},
-    {"reclaim_dying_guest_page at G, VM dying",
+    {"reclaim_dying_guest_page at G, non-protected VM dying",
      [](Cell& c) {
        Kill(c, c.open);
        return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.open.handle, kBlockGfn, 1);
@@ -545,11 +578,50 @@ const std::map<std::string, Action> kRunCalls = {
     {"access by the host to a page",
      [](Cell& c) { return HostAccess(c, c.page + kSome); }},
     {"access by the guest at all the gfns",
+     [](Cell& c) { return AccessAtAll(c, c.open); }},
+    {"access by the protected guest at all the gfns",
+     [](Cell& c) { return AccessAtAll(c, c.closed); }},
+    {"host_donate_guest of a block at G",
+     [](Cell& c) { return Donate(c, c.closed, c.page, kBlockGfn, kBlock); }},
+    {"host_donate_guest of a block elsewhere, another VM",
      [](Cell& c) {
-       std::set<std::string> results;
-       for (uint64_t i : {uint64_t{0}, kSome, kOdd, kBlock - 1})
-         results.insert(GuestAccess(c, c.open, kBlockGfn + i));
-       return results.size() == 1 ? *results.begin() : std::string("?");
+       return Donate(c, c.closed2, c.page, kOtherBlockGfn, kBlock);
+     }},
+    {"host_donate_guest of a page of it elsewhere",
+     [](Cell& c) {
+       return Donate(c, c.closed, c.page + kSome, kOtherBlockGfn);
+     }},
+    {"force_reclaim_guest_page of all",
+     [](Cell& c) {
+       return Call(c, HF_FORCE_RECLAIM_GUEST_PAGE, c.page, kBlock);
+     }},
+    {"MEM_SHARE of all at G",
+     [](Cell& c) {
+       return GuestCall(c, c.closed, HF_GUEST_MEM_SHARE, kBlockGfn, kBlock);
+     }},
+    {"MEM_SHARE of a page at its gfn",
+     [](Cell& c) {
+       return GuestCall(c, c.closed, HF_GUEST_MEM_SHARE, kBlockGfn + kSome);
+     }},
+    {"MEM_UNSHARE of all at G",
+     [](Cell& c) {
+       return GuestCall(c, c.closed, HF_GUEST_MEM_UNSHARE, kBlockGfn, kBlock);
+     }},
+    {"MEM_UNSHARE of a page at its gfn",
+     [](Cell& c) {
+       return GuestCall(c, c.closed, HF_GUEST_MEM_UNSHARE, kBlockGfn + kSome);
+     }},
+    {"reclaim_dying_guest_page of all at G, VM dying",
+     [](Cell& c) {
+       Kill(c, c.closed);
+       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle, kBlockGfn,
+                   kBlock);
+     }},
+    {"reclaim_dying_guest_page of a page, VM dying",
+     [](Cell& c) {
+       Kill(c, c.closed);
+       return Call(c, HF_RECLAIM_DYING_GUEST_PAGE, c.closed.handle,
+                   kBlockGfn + kSome, 1);
      }},
 };
 

@@ -282,7 +282,7 @@ class MemProtect {
   Vacated TakePageFromHost(Stage2::Cursor& at, const Pages& page,
                            pgtable::Annotation owner)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  void MapForHost(const FrameRange& range)
+  void MapForHost(const FrameRange& range, Level largest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   void MapPageForHost(Stage2::Cursor& at)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);

@@ -21,7 +21,8 @@ class RangesTest : public testing::Test {
   RangesTest() { Load(vm_); }
   void TearDown() override { EXPECT_EQ(world_.Trouble(), ""); }
 
-  tests::Reply Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0, uint64_t x3 = 0) {
+  tests::Reply Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
+                    uint64_t x3 = 0) {
     return world_.Call(id, x1, x2, x3);
   }
   // "512" pages done, or "-EPERM".
@@ -72,8 +73,7 @@ class RangesTest : public testing::Test {
   }
   Vm& Object() {
     SpinlockHolder hold(world_.hv().vms().lock);
-    return *world_.hv().vms().Find(
-        VmHandle(static_cast<uint16_t>(vm_.handle)));
+    return *world_.hv().vms().Find(VmHandle(static_cast<uint16_t>(vm_.handle)));
   }
   Level GuestLevel(uint64_t gfn) {
     Vm& vm = Object();

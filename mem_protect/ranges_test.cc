@@ -91,8 +91,7 @@ TEST_F(RangesTest, ForcedReclaimEndsWhereTheOwnerOrItsOrderDoes) {
   EXPECT_EQ(Force(run + 3, 5), "2");
   EXPECT_EQ(Force(run + 5, 3), "2");
   EXPECT_EQ(Force(run + 7, 1), "-EAGAIN");
-  for (uint64_t i = 0; i < 7; ++i)
-    EXPECT_TRUE(world_.Holds(run + i, 0)) << i;
+  for (uint64_t i = 0; i < 7; ++i) EXPECT_TRUE(world_.Holds(run + i, 0)) << i;
   EXPECT_TRUE(HostReads(run + 7));
 }
 
@@ -167,9 +166,9 @@ TEST_F(RangesTest, DyingHolesAreSkippedAndSayWhereToGoOn) {
   Kill();
   EXPECT_EQ(Reclaim(kGfn, 3), "-ENOENT " + std::to_string(kGfn + 3));
   EXPECT_EQ(Reclaim(kGfn, 4), "0 " + std::to_string(kGfn + 4));
-  EXPECT_EQ(Reclaim(kGfn, 100),
-            "0 " + std::to_string(kMost < 100 ? kGfn + 2 * kMost
-                                              : kGfn + 2 * kMost));
+  EXPECT_EQ(
+      Reclaim(kGfn, 100),
+      "0 " + std::to_string(kMost < 100 ? kGfn + 2 * kMost : kGfn + 2 * kMost));
   EXPECT_EQ(Reclaim(kGfn + 2 * kMost, 100), "0 -");
   for (uint64_t i = 0; i < 4; ++i) EXPECT_TRUE(HostReads(run + i));
 }

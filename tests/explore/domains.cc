@@ -168,15 +168,15 @@ class Builder {
     Do(Call("tlb_flush_vmid", vm.handle));
   }
 
-  Domain Take() { return std::move(domain_); }
-
- private:
   // Whichever of its vCPUs runs, on whichever CPU.
   void Guest(uint64_t handle, const std::string& what) {
     for (const uint64_t vcpu : {0, 1})
       OnEach(absl::StrFormat("guest %#x.%u %s", handle, vcpu, what));
   }
 
+  Domain Take() { return std::move(domain_); }
+
+ private:
   const unsigned cpus_;
   Domain domain_;
 };
@@ -272,10 +272,42 @@ Domain Blocks() {
   return b.Take();
 }
 
+Domain OwnedBlocks() {
+  Builder b("owned_blocks", "one protected VM, a block and pages of it", 1,
+            "8M");
+  // Just enough: whatever is split, no table is to spare.
+  constexpr uint64_t kStock = 2;
+  Ready(b, 0, true, kStock);
+  b.Life(0, 1, true, kStock);
+  b.Reserve(1);
+  const uint64_t handle = VmFrames(0).handle;
+  const uint64_t block = kFirst + 0x200;
+  b.HostPage(block + 1);
+  b.OnEach(Call("host_donate_guest", block, 0x200, 0x200));
+  b.OnEach(Call("host_donate_guest", block, 0x200, 2));
+  b.OnEach(Call("host_donate_guest", block + 1, 0x201, 1));
+  b.OnEach(Call("host_donate_guest", block + 0x1ff, 0x3ff, 2));
+  b.OnEach(Call("host_donate_guest", block, 0x200, 0));
+  b.Do(Call("force_reclaim_guest_page", block, 0x200));
+  b.Do(Call("force_reclaim_guest_page", block + 1, 2));
+  b.Do(Call("force_reclaim_guest_page", block, 0));
+  b.Do(Call("reclaim_dying_guest_page", handle, 0x200, 0x200));
+  b.Do(Call("reclaim_dying_guest_page", handle, 0x201, 1));
+  b.Do(Call("reclaim_dying_guest_page", handle, 0, kWild));
+  for (const char* what : {"call mem_share", "call mem_unshare"}) {
+    b.Guest(handle, absl::StrFormat("%s 0x200000 0x200", what));
+    b.Guest(handle, absl::StrFormat("%s 0x201000", what));
+    b.Guest(handle, absl::StrFormat("%s 0x200000 %#x", what, kWild));
+  }
+  b.Guest(handle, "write 0x201000 0x22");
+  return b.Take();
+}
+
 }  // namespace
 
 std::vector<Domain> Domains() {
-  return {Life(), Protected(), Tables(), Shared(), Both(), Cpus(), Blocks()};
+  return {Life(), Protected(), Tables(), Shared(),
+          Both(), Cpus(),      Blocks(), OwnedBlocks()};
 }
 
 }  // namespace holdfast::explore

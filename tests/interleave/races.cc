@@ -32,10 +32,12 @@ Lines Guest(uint64_t handle, const std::string& what) {
 
 class Builder {
  public:
-  Builder(const char* name, const char* what, unsigned cpus) {
+  Builder(const char* name, const char* what, unsigned cpus,
+          const char* ram = "4M") {
     it_.name = name;
     it_.what = what;
-    it_.setup = {"machine ipa=40 tlb=adversarial seed=1", "ram 0x40000000 4M",
+    it_.setup = {"machine ipa=40 tlb=adversarial seed=1",
+                 absl::StrCat("ram 0x40000000 ", ram),
                  absl::StrCat("cpus ", cpus), "call probe"};
   }
 
@@ -194,6 +196,23 @@ std::vector<Situation> Situations(unsigned cpus) {
       .Page(kData)
       .Protected(vm);
   all.push_back(lent.Take());
+
+  // Any of them splits it, while the guest and the host are at other pages of
+  // it.
+  constexpr uint64_t kBlock = explore::kFirst + 0x200;
+  Builder block("block", "a protected VM that runs, with a block", cpus, "8M");
+  block.Make(vm, true)
+      .Load(vm)
+      .Before(Call("host_donate_guest", kBlock, 0x200, 0x200))
+      .Before(Guest(vm.handle, "write 0x200000 0x33")[0])
+      .Hot(Call("force_reclaim_guest_page", kBlock + 1, 1))
+      .Hot(Call("force_reclaim_guest_page", kBlock + 2, 2))
+      .Hot(Access("read", kBlock + 2))
+      .Guest(vm.handle, "call mem_share 0x203000 1", /*hot=*/true)
+      .Guest(vm.handle, "call mem_unshare 0x203000 1")
+      .Guest(vm.handle, "write 0x200000 0x22", /*hot=*/true)
+      .Guest(vm.handle, "read 0x201000");
+  all.push_back(block.Take());
 
   Builder poisoned("poisoned", "a protected VM whose page was taken", cpus);
   poisoned.Make(vm, true)
