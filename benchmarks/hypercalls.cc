@@ -93,15 +93,33 @@ class World {
       Do(HF_HOST_DONATE_GUEST, pfn, gfn, 1);
     });
   }
+  // ... in as few calls as may be: all of a table at once. `off`: that many
+  // pages off a block's place, so that they stay pages.
+  void DonateRuns(uint64_t off) {
+    for (uint64_t done = 0; done + off < kPages; done += more_)
+      Do(HF_HOST_DONATE_GUEST, first_ + off + done, kGfn + done,
+         kPages - off - done);
+  }
+  void ForceRuns() {
+    for (uint64_t i = 0; i < kPages; i += kBlockPages)
+      Do(HF_FORCE_RECLAIM_GUEST_PAGE, first_ + i, kBlockPages);
+  }
+  void GuestRuns(uint64_t id) {
+    for (uint64_t i = 0; i < kPages; i += kBlockPages) {
+      GuestRegs regs{.x = {id, (kGfn + i) * kPageSize, kBlockPages, 0}};
+      HOLDFAST_CHECK(hv_.HandleGuestCall(regs) == GuestAction::kResume &&
+                     regs.x[0] == 0 && regs.x[1] == kBlockPages);
+    }
+  }
   void Share() {
     ForPages([&](uint64_t pfn, uint64_t gfn) {
       Do(HF_HOST_SHARE_GUEST, pfn, gfn, 1, kProtAll);
     });
   }
   // Until it says that there is no more: what a host does at the end of a VM.
-  void ReclaimAll() {
+  void ReclaimAll(uint64_t pages = kBlockPages) {
     for (uint64_t gfn = 0; gfn != HF_NO_GFN; gfn = more_)
-      static_cast<void>(Call(HF_RECLAIM_DYING_GUEST_PAGE, owned_, gfn, 1));
+      static_cast<void>(Call(HF_RECLAIM_DYING_GUEST_PAGE, owned_, gfn, pages));
   }
   void End() {
     Do(HF_START_TEARDOWN_VM, owned_);
@@ -164,10 +182,14 @@ void Shared(World& w) {
   TunedLoaded(w);
   w.Share();
 }
-void Dying(World& w) {
-  Donated(w);
+void Blocks(World& w) {
+  Loaded(w);
+  w.DonateRuns(0);
+}
+void Die(World& w) {
   w.Put();
   w.Do(HF_START_TEARDOWN_VM, w.owned());
+  w.KeepPages();
 }
 void ForceReclaim(World& w) {
   w.ForPages([&](uint64_t pfn, uint64_t) {
@@ -225,6 +247,10 @@ const Operation kOperations[] = {
      }},
     {"donate", "host_donate_guest, page", kNone, kNone, kNone, kNone, 1, kPages,
      Loaded, [](World& w) { w.Donate(); }},
+    {"donate_run", "host_donate_guest, 512 pages, by page", kNone, kNone, kNone,
+     kNone, 1, kPages - 1, Loaded, [](World& w) { w.DonateRuns(1); }},
+    {"donate_block", "host_donate_guest, 2 MiB block", kNone, kNone, kNone,
+     kNone, 1, kPages / kBlockPages, Loaded, [](World& w) { w.DonateRuns(0); }},
     {"share_guest", "host_share_guest, page", kNone, kNone, kNone, kNone, 1,
      kPages, TunedLoaded, [](World& w) { w.Share(); }},
     {"unshare_guest", "host_unshare_guest, page", kNone, kNone, kNone, kNone, 1,
@@ -254,6 +280,36 @@ const Operation kOperations[] = {
          w.GuestCall(HF_GUEST_MEM_UNSHARE, gfn * kPageSize);
        });
      }},
+    {"guest_share_run", "guest_mem_share, 512 pages, by page", kNone, kNone,
+     kNone, kNone, 1, kPages, Donated,
+     [](World& w) { w.GuestRuns(HF_GUEST_MEM_SHARE); }},
+    {"guest_share_block", "guest_mem_share, 2 MiB block", kNone, kNone, kNone,
+     kNone, 1, kPages / kBlockPages, Blocks,
+     [](World& w) { w.GuestRuns(HF_GUEST_MEM_SHARE); }},
+    {"force_reclaim_run", "forced reclaim, 512 pages, by page, no zeroing",
+     kNone, kNone, kNone, kNone, 1, kPages,
+     [](World& w) {
+       Donated(w);
+       w.KeepPages();
+     },
+     [](World& w) { w.ForceRuns(); }},
+    {"force_reclaim_block", "forced reclaim, 2 MiB block, no zeroing", kNone,
+     kNone, kNone, kNone, 1, kPages / kBlockPages,
+     [](World& w) {
+       Blocks(w);
+       w.KeepPages();
+     },
+     [](World& w) { w.ForceRuns(); }},
+    {"split_block", "forced reclaim of a page in a block, no zeroing", kNone,
+     kNone, kNone, kNone, 1, kPages / kBlockPages,
+     [](World& w) {
+       Blocks(w);
+       w.KeepPages();
+     },
+     [](World& w) {
+       for (uint64_t i = 0; i < kPages; i += kBlockPages)
+         w.Do(HF_FORCE_RECLAIM_GUEST_PAGE, w.first() + i + 5, 1);
+     }},
     {"force_reclaim", "forced reclaim, without the zeroing", 158, kReference,
      34, 354, kGoal, kPages,
      [](World& w) {
@@ -266,12 +322,33 @@ const Operation kOperations[] = {
     {"reclaim_dying", "reclaim_dying, page", kNone, kNone, kNone, kNone, 1,
      kPages,
      [](World& w) {
-       Dying(w);
-       w.KeepPages();
+       Donated(w);
+       Die(w);
+     },
+     [](World& w) { w.ReclaimAll(1); }},
+    {"reclaim_dying_run", "reclaim_dying, 512 pages, by page", kNone, kNone,
+     kNone, kNone, 1, kPages,
+     [](World& w) {
+       Donated(w);
+       Die(w);
+     },
+     [](World& w) { w.ReclaimAll(); }},
+    {"reclaim_dying_block", "reclaim_dying, 2 MiB block", kNone, kNone, kNone,
+     kNone, 1, kPages / kBlockPages,
+     [](World& w) {
+       Blocks(w);
+       Die(w);
      },
      [](World& w) { w.ReclaimAll(); }},
     {"life", "a VM's whole life, by page of its 8 MiB", kNone, kNone, kNone,
      kNone, 1, kPages, [](World& w) { w.KeepPages(); },
+     [](World& w) {
+       Blocks(w);
+       w.Put();
+       w.End();
+     }},
+    {"life_pages", "... page by page", kNone, kNone, kNone, kNone, 1, kPages,
+     [](World& w) { w.KeepPages(); },
      [](World& w) {
        Donated(w);
        w.Put();

@@ -11,11 +11,16 @@
 #include "mem_protect/mem_protect.h"
 
 namespace holdfast::mem_protect {
+namespace {
+
+using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
+
+}  // namespace
 
 // Whose the first page is, and how many of the pages that VM has one after the
 // other: read from the host's table.
-Result<MemProtect::Owner> MemProtect::FindOwner(VmTable& vms,
-                                                const Pages& pages) {
+[[gnu::always_inline]] inline Result<MemProtect::Owner> MemProtect::FindOwner(
+    VmTable& vms, const Pages& pages) {
   if (pages.records->host() != PageState::kNoPage) return Error(Errno::kEagain);
   const Ipa ipa(pages.frames.start().value());
   HOLDFAST_TRY_ASSIGN(const Stage2::Cursor at, host_.Find(ipa));
@@ -45,8 +50,47 @@ Result<MemProtect::Owner> MemProtect::FindOwner(VmTable& vms,
   return Owner{vm, owner.gfn(), run, at};
 }
 
-Result<uint64_t> MemProtect::ForceReclaimFrom(Owner& owner,
-                                              const Pages& pages) {
+// Commit: one page, which is what hosts ask for most. The host's entry is where
+// it was found.
+[[gnu::always_inline]] inline void MemProtect::TakePageByForce(
+    Vm& vm, Stage2::Cursor at, Stage2::Cursor& host_at, const Pages& page) {
+  constexpr pgtable::Annotation kPoison = pgtable::Annotation::Poison();
+  Reservation none;  // a page's entry is there
+  GuestBatch batch(vm.stage2);
+  vm.stage2.AnnotateAt(at, kPoison, none, batch);
+  --vm.guest_pages;
+  Note(EventKind::kGuestLeaf, Gfn::Of(at.ipa()).value(), kPoison.raw(),
+       vm.handle().value(), 1);
+  const Vacated vacated = Vacated::ByGuest(
+      page.frames, vm.stage2.context().vmid, at.ipa(), batch.Complete());
+  Scrub(vacated.frames());
+  MapPageForHost(host_at);
+  SetHost({vacated.frames(), page.records}, PageState::kOwned);
+}
+
+// Commit: pages of a run, or of the block at the cursor.
+[[gnu::noinline]] void MemProtect::TakeRunByForce(Vm& vm, Stage2::Cursor at,
+                                                  const FrameRange& frames) {
+  const uint64_t gfn = Gfn::Of(at.ipa()).value();
+  const bool block = at.level() != kPageLevel;
+  const bool whole = block && IsBlock(gfn, frames.count);
+  if (block && !whole) SplitBlock(vm, at);
+  constexpr pgtable::Annotation kPoison = pgtable::Annotation::Poison();
+  Reservation none;  // poison is of the size of what it takes the place of
+  GuestBatch batch(vm.stage2);
+  vm.stage2.Annotate(at.ipa(), frames.size(), kPoison, none, batch, at.level());
+  vm.guest_pages -= frames.count;
+  Note(EventKind::kGuestLeaf, gfn, kPoison.raw(), vm.handle().value(),
+       frames.count);
+  Vacated vacated = Vacated::ByGuest(frames, vm.stage2.context().vmid, at.ipa(),
+                                     batch.Complete());
+  Scrub(frames);
+  GiveToHost(std::move(vacated));
+  if (whole) EndBlock(vm);
+}
+
+[[gnu::always_inline]] inline Result<uint64_t> MemProtect::ForceReclaimFrom(
+    Owner& owner, const Pages& pages) {
   Vm& vm = *owner.vm;
   const PhysAddr first = pages.frames.start();
   uint64_t count = Chunk(owner.gfn.value(), owner.pages);
@@ -70,21 +114,13 @@ Result<uint64_t> MemProtect::ForceReclaimFrom(Owner& owner,
     }
     count = same;
   }
-  const bool whole = block && IsBlock(owner.gfn.value(), count);
 
-  // Commit.
-  if (block && !whole) SplitBlock(vm, at);
   const FrameRange taken{pages.frames.first, count};
-  Vacated vacated = TakeFromGuest(vm, at, taken, /*poison=*/true);
-  Scrub(taken);
   if (count == 1 && !block) {
-    // The host's entry is where it was found.
-    MapPageForHost(owner.at);
-    SetHost({vacated.frames(), pages.records}, PageState::kOwned);
+    TakePageByForce(vm, at, owner.at, {taken, pages.records});
   } else {
-    GiveToHost(std::move(vacated));
+    TakeRunByForce(vm, at, taken);
   }
-  if (whole) EndBlock(vm);
   return count;
 }
 
@@ -107,7 +143,7 @@ Result<uint64_t> MemProtect::ForceReclaim(VmTable& vms, uint64_t pfn,
   // given up last, when no lock is held.
   vms.lock.Lock();
   host_.lock.Lock();
-  const Pages wanted = PagesOf(range);
+  const Pages wanted = PagesIn(*region, range);
   Result<Owner> owner = FindOwner(vms, wanted);
   if (!owner.has_value()) {
     host_.lock.Unlock();

@@ -65,37 +65,17 @@ void MemProtect::EndBlock(Vm& vm) {
   static_cast<void>(host_.stock.Withdraw());
 }
 
-// Commit: the guest's pages at the cursor, which one leaf maps or leaves of
-// page size, are nobody's. What stays there is nothing, or poison.
+// Commit: the guest's page or block at the cursor is nobody's.
 Vacated MemProtect::TakeFromGuest(Vm& vm, Stage2::Cursor& at,
-                                  const FrameRange& pages, bool poison) {
-  const Ipa ipa =
-      at.level() == kPageLevel ? at.ipa() : at.ipa().AlignDown(pages.size());
-  // Whatever is there is of the size that its poison has: no table is needed.
-  Reservation none;
+                                  const FrameRange& pages) {
+  const Ipa ipa = at.ipa().AlignDown(pages.size());
   GuestBatch batch(vm.stage2);
-  if (poison && pages.count == 1) {
-    vm.stage2.AnnotateAt(at, pgtable::Annotation::Poison(), none, batch);
-  } else if (poison) {
-    vm.stage2.Annotate(ipa, pages.size(), pgtable::Annotation::Poison(), none,
-                       batch, at.level());
-  } else {
-    vm.stage2.UnmapAt(at, batch);
-  }
+  vm.stage2.UnmapAt(at, batch);
   vm.guest_pages -= pages.count;
-  Note(EventKind::kGuestLeaf, Gfn::Of(ipa).value(),
-       poison ? pgtable::Annotation::Poison().raw() : 0, vm.handle().value(),
+  Note(EventKind::kGuestLeaf, Gfn::Of(ipa).value(), 0, vm.handle().value(),
        pages.count);
   return Vacated::ByGuest(pages, vm.stage2.context().vmid, ipa,
                           batch.Complete());
-}
-
-// Nothing of what a guest had in its pages is left, in memory or in a cache.
-// Done while nobody can reach them.
-void MemProtect::Scrub(const FrameRange& pages) const {
-  for (uint64_t i = 0; i < pages.count; ++i)
-    machine::ZeroPage((pages.first + i).address());
-  if (!features_.dic) machine::InvalidateICache(pages.start(), pages.size());
 }
 
 Result<uint64_t> MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
@@ -148,16 +128,17 @@ Result<uint64_t> MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
   // left memory and cache apart, and the guest would see either.
   machine::CleanInvalidateToPoc(gone.start(), gone.size());
   if (!features_.dic) machine::InvalidateICache(gone.start(), gone.size());
-  const pgtable::Stage2Attr attr =
-      *GuestAttr(pgtable::kGuestMemory, PageState::kOwned);
-  GuestBatch batch(vm.stage2);
+  // (A batch of one page is a few registers, if nothing else is done to it.)
   if (count == 1) {
-    vm.stage2.MapAt(at, gone.start(), attr, guest_tables, batch);
+    GuestBatch batch(vm.stage2);
+    vm.stage2.MapAt(at, gone.start(), guest_memory_, guest_tables, batch);
+    static_cast<void>(batch.Complete());
   } else {
-    vm.stage2.Map(*ipa, gone.start(), gone.size(), attr, level, guest_tables,
-                  batch);
+    GuestBatch batch(vm.stage2);
+    vm.stage2.Map(*ipa, gone.start(), gone.size(), guest_memory_, level,
+                  guest_tables, batch);
+    static_cast<void>(batch.Complete());
   }
-  static_cast<void>(batch.Complete());
   if (block) {
     Deposit(vm.stage2, guest_tables);
     Deposit(host_, host_tables);
@@ -172,13 +153,17 @@ Result<uint64_t> MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
 // one table. Returns how far it came: to one that the guest only borrows, or to
 // the end. `*any`: it took one, or saw poison.
 uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any) {
-  struct Run {
-    Ipa ipa;
-    FrameRange frames;
-    PageState state;
-  };
   // Runs of frames that follow each other, as many as there is room for before
-  // one invalidation.
+  // one invalidation. (Plain numbers: nothing is spent on those not used.)
+  struct Run {
+    uint64_t gfn;
+    uint64_t pfn;
+    uint64_t pages;
+    PageState state;
+
+    FrameRange frames() const { return {Pfn(pfn), pages}; }
+    Ipa ipa() const { return Gfn(gfn).address(); }
+  };
   std::array<Run, 32> runs;
   uint64_t done = 0;
   bool borrowed = false;
@@ -201,18 +186,18 @@ uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any) {
         borrowed = true;
         break;
       }
-      const Ipa here = start + (i << kPageShift);
+      const uint64_t gfn = Gfn::Of(start).value() + i;
+      const uint64_t pfn = Pfn::Of(mapped->page).value();
       if (count != 0) {
         Run& last = runs[count - 1];
-        if (mapped->state == last.state &&
-            here == last.ipa + last.frames.size() &&
-            mapped->page == last.frames.start() + last.frames.size()) {
-          ++last.frames.count;
+        if (mapped->state == last.state && gfn == last.gfn + last.pages &&
+            pfn == last.pfn + last.pages) {
+          ++last.pages;
           continue;
         }
       }
       if (count == runs.size()) break;
-      runs[count++] = {here, {Pfn::Of(mapped->page), 1}, mapped->state};
+      runs[count++] = {gfn, pfn, 1, mapped->state};
     }
     done += i;
     if (count == 0) continue;
@@ -220,19 +205,19 @@ uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any) {
     *any = true;
     GuestBatch batch(vm.stage2);
     for (size_t r = 0; r < count; ++r) {
-      vm.stage2.Unmap(runs[r].ipa, runs[r].frames.size(), batch);
-      vm.guest_pages -= runs[r].frames.count;
-      Note(EventKind::kGuestLeaf, Gfn::Of(runs[r].ipa).value(), 0,
-           vm.handle().value(), runs[r].frames.count);
+      vm.stage2.Unmap(runs[r].ipa(), runs[r].frames().size(), batch);
+      vm.guest_pages -= runs[r].pages;
+      Note(EventKind::kGuestLeaf, runs[r].gfn, 0, vm.handle().value(),
+           runs[r].pages);
     }
     pgtable::FlushReceipt receipt = batch.Complete();
-    Ipa flushed = runs[0].ipa;
+    Ipa flushed = runs[0].ipa();
     for (size_t r = 0; r < count; ++r) {
-      const FrameRange& frames = runs[r].frames;
-      const Ipa end = runs[r].ipa + frames.size();
-      GiveBack(Vacated::ByGuest(frames, vm.stage2.context().vmid, runs[r].ipa,
-                                receipt.TakeFront(end - flushed)),
-               runs[r].state);
+      const Ipa end = runs[r].ipa() + runs[r].frames().size();
+      GiveBack(
+          Vacated::ByGuest(runs[r].frames(), vm.stage2.context().vmid,
+                           runs[r].ipa(), receipt.TakeFront(end - flushed)),
+          runs[r].state);
       flushed = end;
     }
   }
@@ -266,28 +251,25 @@ Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages,
   // had the page since then.
   bool any = false;
   uint64_t done = most;
-  if (at.level() == kPageLevel) {
+  const bool page = at.level() == kPageLevel;
+  const GuestEntry entry = GuestEntry::Of(at.pte(), at.level());
+  const Result<GuestEntry::Mapped> leaf = entry.Leaf();
+  if (page && most > 1) {
     done = ReclaimPages(vm, ipa, most, &any);
+    // The guest borrows it: it is the host's already.
+    if (!any && done < most) return Error(Errno::kEperm);
+  } else if (!leaf.has_value()) {
+    any = entry.IsPoisoned();
+  } else if (leaf->state == PageState::kSharedBorrowed) {
+    return Error(page ? Errno::kEperm : Errno::kE2big);
+  } else if (page || IsBlock(gfn, most)) {
+    any = true;
+    GiveBack(TakeFromGuest(vm, at, {Pfn::Of(leaf->page), most}), leaf->state);
+    if (!page) EndBlock(vm);
   } else {
-    const GuestEntry entry = GuestEntry::Of(at.pte(), at.level());
-    const Result<GuestEntry::Mapped> block = entry.Leaf();
-    any = !entry.IsAbsent();
-    if (block.has_value()) {
-      if (block->state == PageState::kSharedBorrowed)
-        return Error(Errno::kE2big);
-      if (IsBlock(gfn, most)) {
-        GiveBack(TakeFromGuest(vm, at, {Pfn::Of(block->page), most},
-                               /*poison=*/false),
-                 block->state);
-        EndBlock(vm);
-      } else {
-        SplitBlock(vm, at);
-        done = ReclaimPages(vm, ipa, most, &any);
-      }
-    }
+    SplitBlock(vm, at);
+    done = ReclaimPages(vm, ipa, most, &any);
   }
-  // The guest borrows it: it is the host's already.
-  if (!any && done < most) return Error(Errno::kEperm);
 
   // Where to go on: the next leaf, or as far as this call may look for one.
   *next = kNoGfn;

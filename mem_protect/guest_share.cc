@@ -127,7 +127,7 @@ Status MemProtect::UnshareGuest(Vm& vm, uint64_t gfn, uint64_t pages) {
   // Commit. What the host lent is still its own: nobody has to be shown out of
   // it but the guest.
   const FrameRange range{Pfn::Of(mapped.page), pages};
-  static_cast<void>(TakeFromGuest(vm, at, range, /*poison=*/false));
+  static_cast<void>(TakeFromGuest(vm, at, range));
   const Pages lent = PagesOf(range);
   for (uint64_t i = 0; i < pages; ++i) {
     PageRecord& record = lent.records[i];

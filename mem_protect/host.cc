@@ -64,13 +64,11 @@ Result<MemProtect::Pages> MemProtect::HostPages(const FrameRange& range,
                                                 PageState host, PageState hyp) {
   host_.lock.AssertHeld();
   HOLDFAST_TRY_ASSIGN(const Region* region, HostMemory(range));
-  PageRecord* const records =
-      records_[static_cast<size_t>(region - map_.regions().data())].first +
-      (range.first - region->first_pfn());
+  const Pages pages = PagesIn(*region, range);
   for (uint64_t i = 0; i < range.count; ++i) {
-    if (!records[i].Is(host, hyp)) return Error(Errno::kEperm);
+    if (!pages.records[i].Is(host, hyp)) return Error(Errno::kEperm);
   }
-  return Pages{range, records};
+  return pages;
 }
 
 // The pages from `first` on, `most` at most, that are so; the first one's error
@@ -86,18 +84,6 @@ Result<MemProtect::Pages> MemProtect::HostRun(Pfn first, uint64_t most,
   uint64_t& count = run.frames.count;
   while (count < most && run.records[count].Is(host, hyp)) ++count;
   return run;
-}
-
-void MemProtect::SetHost(const Pages& pages, PageState state) {
-  for (uint64_t i = 0; i < pages.frames.count; ++i) {
-    pages.records[i].set_host(state);
-    NoteRecord(pages.frames.first + i, pages.records[i]);
-  }
-}
-
-void MemProtect::NoteRecord(Pfn pfn, const PageRecord& record) {
-  Note(EventKind::kPageState, pfn.value(), static_cast<uint64_t>(record.host()),
-       static_cast<uint64_t>(record.hyp()), record.count());
 }
 
 uint32_t MemProtect::HostTablesFor(std::span<const FrameRange> ranges,
@@ -159,16 +145,15 @@ Vacated MemProtect::TakePageFromHost(Stage2::Cursor& at, const Pages& page,
 void MemProtect::MapForHost(const FrameRange& range, Level largest) {
   Reservation none;
   HostBatch batch(host_);
-  host_.Map(IpaOf(range.start()), range.start(), range.size(),
-            HostAttr(pgtable::kHostMemory), largest, none, batch);
+  host_.Map(IpaOf(range.start()), range.start(), range.size(), host_memory_,
+            largest, none, batch);
   static_cast<void>(batch.Complete());
 }
 
 void MemProtect::MapPageForHost(Stage2::Cursor& at) {
   Reservation none;
   HostBatch batch(host_);
-  host_.MapAt(at, PhysAddr(at.ipa().value()), HostAttr(pgtable::kHostMemory),
-              none, batch);
+  host_.MapAt(at, PhysAddr(at.ipa().value()), host_memory_, none, batch);
   static_cast<void>(batch.Complete());
 }
 
@@ -237,10 +222,10 @@ FaultAction MemProtect::HandleHostFault(Ipa ipa, FaultKind kind) {
   const FrameRange frames{Pfn::Of(PhysAddr(start.value())), size >> kPageShift};
   Result<Reservation> tables = ReserveHostTables({&frames, 1}, level);
   if (!tables.has_value()) return FaultAction::kInject;
-  const pgtable::Prot prot =
-      region->IsRam() ? pgtable::kHostMemory : pgtable::kHostMmio;
+  const Stage2Attr attr =
+      region->IsRam() ? host_memory_ : HostAttr(pgtable::kHostMmio);
   HostBatch batch(host_);
-  host_.Map(start, frames.start(), size, HostAttr(prot), level, *tables, batch);
+  host_.Map(start, frames.start(), size, attr, level, *tables, batch);
   static_cast<void>(batch.Complete());
   return FaultAction::kRetry;
 }

@@ -115,6 +115,8 @@ Status MemProtect::Init(const Config& config) {
     return Error(Errno::kEinval);
   HOLDFAST_TRY(map_.Init(config.regions, config.features.pa_bits));
   features_ = config.features;
+  host_memory_ = HostAttr(pgtable::kHostMemory);
+  guest_memory_ = *GuestAttr(pgtable::kGuestMemory, PageState::kOwned);
   carveout_ = config.carveout;
 
   // Validate.

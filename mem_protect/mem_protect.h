@@ -23,6 +23,8 @@
 #include "absl/base/thread_annotations.h"
 #include "base/addr.h"
 #include "base/cpu_features.h"
+#include "base/machine.h"
+#include "base/note.h"
 #include "base/result.h"
 #include "base/spinlock.h"
 #include "mem_protect/guest_entry.h"
@@ -259,7 +261,17 @@ class MemProtect {
   // host.cc
   Pages PagesOf(const FrameRange& frames)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  static void NoteRecord(Pfn pfn, const PageRecord& record);
+  Pages PagesIn(const Region& region, const FrameRange& frames) const {
+    return {
+        frames,
+        records_[static_cast<size_t>(&region - map_.regions().data())].first +
+            (frames.first - region.first_pfn())};
+  }
+  static void NoteRecord(Pfn pfn, const PageRecord& record) {
+    Note(EventKind::kPageState, pfn.value(),
+         static_cast<uint64_t>(record.host()),
+         static_cast<uint64_t>(record.hyp()), record.count());
+  }
   // The region of a range that the host may own: RAM of one region (EINVAL),
   // not NOMAP; in one gap (EPERM).
   Result<const Region*> HostMemory(const FrameRange& range) const;
@@ -268,7 +280,13 @@ class MemProtect {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   Result<Pages> HostRun(Pfn first, uint64_t most, PageState host, PageState hyp)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
-  static void SetHost(const Pages& pages, PageState state);
+  [[gnu::always_inline]] static void SetHost(const Pages& pages,
+                                             PageState state) {
+    for (uint64_t i = 0; i < pages.frames.count; ++i) {
+      pages.records[i].set_host(state);
+      NoteRecord(pages.frames.first + i, pages.records[i]);
+    }
+  }
   uint32_t HostTablesFor(std::span<const FrameRange> ranges,
                          Level largest_leaf) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
@@ -326,13 +344,19 @@ class MemProtect {
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
   void EndBlock(Vm& vm) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
-  Vacated TakeFromGuest(Vm& vm, Stage2::Cursor& at, const FrameRange& pages,
-                        bool poison) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  Vacated TakeFromGuest(Vm& vm, Stage2::Cursor& at, const FrameRange& pages)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
   uint64_t ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
-  void Scrub(const FrameRange& pages) const;
+  // Nothing of what a guest had in its pages is left, in memory or in a cache.
+  // Done while nobody can reach them.
+  void Scrub(const FrameRange& pages) const {
+    for (uint64_t i = 0; i < pages.count; ++i)
+      machine::ZeroPage((pages.first + i).address());
+    if (!features_.dic) machine::InvalidateICache(pages.start(), pages.size());
+  }
   void GiveBack(Vacated vacated, PageState guest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
 
@@ -364,6 +388,13 @@ class MemProtect {
   Result<Owner> FindOwner(VmTable& vms, const Pages& pages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(vms.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  void TakePageByForce(Vm& vm, Stage2::Cursor at, Stage2::Cursor& host_at,
+                       const Pages& page)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
+  void TakeRunByForce(Vm& vm, Stage2::Cursor at, const FrameRange& frames)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
   Result<uint64_t> ForceReclaimFrom(Owner& owner, const Pages& pages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
 
@@ -373,6 +404,12 @@ class MemProtect {
 
   MemoryMap map_;
   CpuFeatures features_;
+  // Of RAM the host may use, and of a protected guest's own pages. What they
+  // are on this CPU, Init finds out.
+  pgtable::Stage2Attr host_memory_ = *pgtable::Stage2Attr::For(
+      pgtable::kHostMemory, pgtable::MemStyle::kAsStage1, CpuFeatures());
+  pgtable::Stage2Attr guest_memory_ = *pgtable::Stage2Attr::For(
+      pgtable::kGuestMemory, pgtable::MemStyle::kFromProt, CpuFeatures());
   FrameRange carveout_;  // what is left of it during Init
 
   // The host's stage 2. Its lock guards page records too.
