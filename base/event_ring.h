@@ -11,11 +11,12 @@ namespace holdfast {
 
 enum class EventKind : uint32_t {
   kNone = 0,
-  kCallEnter,   // a: call id        b, c: its first arguments
-  kCallExit,    // a: call id        b: x1 as it left    c: x2
-  kHostAbort,   // a: IPA            b: syndrome         c: what was done
-  kSmc,         // a: function id    b: what was done
-  kPageState,   // a: pfn            b: new host state   c: new hyp state
+  kCallEnter,  // a: call id        b, c: its first arguments
+  kCallExit,   // a: call id        b: x1 as it left    c: x2
+  kHostAbort,  // a: IPA            b: syndrome         c: what was done
+  kSmc,        // a: function id    b: what was done
+  // a: first pfn   b: new host state | hyp state << 8   c: pages
+  kPageState,
   kGuestLeaf,   // a: gfn            b: new descriptor   c: handle
   kVmState,     // a: handle         b: new state
   kGuestCall,   // a: function id    b: x1               c: handle

@@ -134,7 +134,7 @@ Status MemProtect::UnshareGuest(Vm& vm, uint64_t gfn, uint64_t pages) {
     HOLDFAST_CHECK(record.host() == PageState::kSharedOwned);
     record.Decrement();
     if (record.count() == 0) record.set_host(PageState::kOwned);
-    NoteRecord(range.first + i, record);
+    NoteRecords({{range.first + i, 1}, &record});
   }
   return {};
 }

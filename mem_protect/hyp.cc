@@ -17,10 +17,9 @@ constexpr HypVa HypVaOf(PhysAddr address) { return HypVa(address.value()); }
 
 // A record's two states share a word, so writing the hyp one takes both locks.
 void MemProtect::SetHyp(const Pages& pages, PageState state) {
-  for (uint64_t i = 0; i < pages.frames.count; ++i) {
+  for (uint64_t i = 0; i < pages.frames.count; ++i)
     pages.records[i].set_hyp(state);
-    NoteRecord(pages.frames.first + i, pages.records[i]);
-  }
+  NoteRecords(pages);
 }
 
 Status MemProtect::ShareHyp(uint64_t pfn) {
@@ -123,7 +122,7 @@ Result<MemProtect::Pages> MemProtect::CheckPin(Pfn pfn) {
 void MemProtect::CommitPin(const Pages& page) {
   if (page.records->count() == 0) MapAtHyp(page.frames);
   page.records->Increment();
-  NoteRecord(page.frames.first, *page.records);
+  NoteRecords(page);
 }
 
 Status MemProtect::Pin(Pfn pfn) {
@@ -139,10 +138,10 @@ Status MemProtect::Pin(Pfn pfn) {
 void MemProtect::Unpin(Pfn pfn) {
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder hyp_hold(hyp_.lock);
-  PageRecord& record = *PagesOf({pfn, 1}).records;
-  record.Decrement();
-  NoteRecord(pfn, record);
-  if (record.count() != 0) return;
+  const Pages page = PagesOf({pfn, 1});
+  page.records->Decrement();
+  NoteRecords(page);
+  if (page.records->count() != 0) return;
   pgtable::HypTlbBatch<Granule> batch(hyp_);
   hyp_.Unmap(HypVaOf(pfn.address()), kPageSize, batch);
   static_cast<void>(batch.Complete());

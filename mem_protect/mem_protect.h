@@ -267,10 +267,22 @@ class MemProtect {
         records_[static_cast<size_t>(&region - map_.regions().data())].first +
             (frames.first - region.first_pfn())};
   }
-  static void NoteRecord(Pfn pfn, const PageRecord& record) {
-    Note(EventKind::kPageState, pfn.value(),
-         static_cast<uint64_t>(record.host()),
-         static_cast<uint64_t>(record.hyp()), record.count());
+  // What became of pages that are alike now. In the ring they are one event, or
+  // a large call would leave nothing else there; the machine hears of each.
+  [[gnu::always_inline]] static void NoteRecords(const Pages& pages) {
+    const PageRecord& first = pages.records[0];
+    machine::ThisCpu().events.Record(
+        EventKind::kPageState, pages.frames.first.value(),
+        static_cast<uint64_t>(first.host()) | static_cast<uint64_t>(first.hyp())
+                                                  << 8,
+        pages.frames.count);
+    for (uint64_t i = 0; i < pages.frames.count; ++i) {
+      const PageRecord& record = pages.records[i];
+      machine::OnNote(EventKind::kPageState, pages.frames.first.value() + i,
+                      static_cast<uint64_t>(record.host()),
+                      static_cast<uint64_t>(record.hyp()), record.count(), 0,
+                      0);
+    }
   }
   // The region of a range that the host may own: RAM of one region (EINVAL),
   // not NOMAP; in one gap (EPERM).
@@ -282,10 +294,9 @@ class MemProtect {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   [[gnu::always_inline]] static void SetHost(const Pages& pages,
                                              PageState state) {
-    for (uint64_t i = 0; i < pages.frames.count; ++i) {
+    for (uint64_t i = 0; i < pages.frames.count; ++i)
       pages.records[i].set_host(state);
-      NoteRecord(pages.frames.first + i, pages.records[i]);
-    }
+    NoteRecords(pages);
   }
   uint32_t HostTablesFor(std::span<const FrameRange> ranges,
                          Level largest_leaf) const

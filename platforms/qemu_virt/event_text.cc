@@ -184,10 +184,14 @@ void AddEvent(LineBuffer& line, const Event& event) {
     case EventKind::kPageState:
       line.Add("page ");
       line.Add(Hex(event.a));
+      if (event.c != 1) {
+        line.Add("+");
+        line.Add(event.c);
+      }
       line.Add(": host ");
-      line.Add(PageStateText(event.b));
+      line.Add(PageStateText(event.b & 0xff));
       line.Add("; hyp ");
-      line.Add(PageStateText(event.c));
+      line.Add(PageStateText(event.b >> 8));
       return;
     case EventKind::kGuestLeaf:
       line.Add("gfn ");

@@ -74,9 +74,11 @@ TEST(EventTextTest, Aborts) {
 }
 
 TEST(EventTextTest, States) {
-  EXPECT_EQ(Text(EventKind::kPageState, 0x403ff, 3, 0),
+  EXPECT_EQ(Text(EventKind::kPageState, 0x403ff, 3, 1),
             "page 0x403ff: host no page; hyp owned");
-  EXPECT_EQ(Text(EventKind::kPageState, 1, 9, 2),
+  EXPECT_EQ(Text(EventKind::kPageState, 0x40200, 0x303, 512),
+            "page 0x40200+512: host no page; hyp no page");
+  EXPECT_EQ(Text(EventKind::kPageState, 1, 0x209, 1),
             "page 0x1: host ?; hyp borrowed");
   EXPECT_EQ(Text(EventKind::kGuestLeaf, 0x40, 0, 0x1000),
             "gfn 0x40 of VM 0x1000: entry 0x0");
