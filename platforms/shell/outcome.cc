@@ -29,7 +29,9 @@ std::string Outcome::ResultText() const {
       return reply.result() < 0 ? tests::ResultName(reply.result())
                                 : Show(reply.x1);
     case Kind::kGuestCall:
-      return GuestResult(reply.x0);
+      return reply.x1 == 0
+                 ? GuestResult(reply.x0)
+                 : absl::StrCat(GuestResult(reply.x0), "  x1=", Show(reply.x1));
     case Kind::kValue:
       return Show(value);
     case Kind::kDone:

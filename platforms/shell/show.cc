@@ -166,9 +166,13 @@ Parsed<Lines> Stock(hyp::Hypervisor& hv, uint64_t handle) {
   HOLDFAST_TRY_ASSIGN(vm_table::Vm* const vm, NeedVm(hv, handle));
   SpinlockHolder hold(vm->stage2.lock);
   const uint64_t free = vm->stage2.stock.free();
-  return Lines{absl::StrFormat(
-      "stock of VM %#x: %u frames given, %u free, %u are tables", handle,
-      vm->stock_frames, free, vm->stock_frames - free)};
+  const uint64_t deposits = vm->stage2.stock.deposits();
+  std::string line = absl::StrFormat(
+      "stock of VM %#x: %u frames given, %u free, %u in tables", handle,
+      vm->stock_frames, free, vm->stock_frames - free - deposits);
+  if (deposits != 0)
+    absl::StrAppendFormat(&line, ", %u put by to split blocks", deposits);
+  return Lines{line};
 }
 
 // ---- Walks ------------------------------------------------------------------
