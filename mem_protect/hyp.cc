@@ -15,7 +15,7 @@ constexpr HypVa HypVaOf(PhysAddr address) { return HypVa(address.value()); }
 
 }  // namespace
 
-// A record's two states share a word, so writing the hyp one takes both locks.
+// The host's lock guards the whole record, hyp's state and the count in it too.
 void MemProtect::SetHyp(const Pages& pages, PageState state) {
   for (uint64_t i = 0; i < pages.frames.count; ++i)
     pages.records[i].set_hyp(state);
@@ -25,7 +25,6 @@ void MemProtect::SetHyp(const Pages& pages, PageState state) {
 Status MemProtect::ShareHyp(uint64_t pfn) {
   HOLDFAST_TRY_ASSIGN(const Pfn frame, HostFrame(pfn));
   SpinlockHolder host_hold(host_.lock);
-  SpinlockHolder hyp_hold(hyp_.lock);
   HOLDFAST_TRY_ASSIGN(const Pages page, HostPages({frame, 1}, PageState::kOwned,
                                                   PageState::kNoPage));
   SetHyp(page, PageState::kSharedBorrowed);
@@ -36,7 +35,6 @@ Status MemProtect::ShareHyp(uint64_t pfn) {
 Status MemProtect::UnshareHyp(uint64_t pfn) {
   HOLDFAST_TRY_ASSIGN(const Pfn frame, HostFrame(pfn));
   SpinlockHolder host_hold(host_.lock);
-  SpinlockHolder hyp_hold(hyp_.lock);
   HOLDFAST_TRY_ASSIGN(const Pages page,
                       HostPages({frame, 1}, PageState::kSharedOwned,
                                 PageState::kSharedBorrowed));

@@ -320,8 +320,9 @@ TEST_F(OracleTest, ShowsAStoreBehindItsBack) {
 }
 
 TEST_F(OracleTest, ShowsALockThatWasNotTaken) {
+  const tests::HostVm vm = LoadedVm(true);
   blind_to_ = reinterpret_cast<uintptr_t>(&world_.mem().hyp_table().lock);
-  oracle_.Call(HF_HOST_SHARE_HYP, world_.Frames(1));
+  oracle_.Call(HF_TOPUP_VM, vm.handle, world_.Frames(1), 1);
   EXPECT_THAT(oracle_.Trouble(),
               HasSubstr("needs EL2's table, whose lock the call did not hold"));
 }

@@ -17,7 +17,6 @@ Outcome ShareHyp(Run& run, const Arguments& x) {
   if (int e = HypError(run, {pfn, 1}, PageState::kNone); e != 0)
     return Failed(e);
   SetPage(run, pfn, {PageState::kShared, PageState::kBorrowed, 0, {}});
-  run.HypToChange();  // hyp's state is written under both locks
   return Ok();
 }
 
@@ -33,7 +32,6 @@ Outcome UnshareHyp(Run& run, const Arguments& x) {
     return Failed(e);
   if (PageOf(run, pfn).count != 0) return Failed(HF_EBUSY);
   SetPage(run, pfn, Page());
-  run.HypToChange();
   return Ok();
 }
 
