@@ -30,6 +30,9 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
   HOLDFAST_TRY_ASSIGN(pgtable::Annotation owner, at.pte().annotation());
   if (owner.type() != pgtable::AnnotationType::kHostDonation)
     return Error(Errno::kEinval);
+  // Another CPU is emptying it for the host.
+  if (owner.owner() == pgtable::ComponentId::kNobody)
+    return Error(Errno::kEagain);
   if (owner.owner() != pgtable::ComponentId::kGuest)
     return Error(Errno::kEperm);
   Vm* vm = vms.Find(owner.handle());
@@ -51,7 +54,8 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
 }
 
 // Commit: one page, which is what hosts ask for most. The host's entry is where
-// it was found.
+// it was found. (Emptied under the locks: to take the host's a second time
+// would cost as much.)
 [[gnu::always_inline]] inline void MemProtect::TakePageByForce(
     Vm& vm, Stage2::Cursor at, Stage2::Cursor& host_at, const Pages& page) {
   constexpr pgtable::Annotation kPoison = pgtable::Annotation::Poison();
@@ -68,9 +72,10 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
   SetHost({vacated.frames(), page.records}, PageState::kOwned);
 }
 
-// Commit: pages of a run, or of the block at the cursor.
+// Commit: pages of a run, or of the block at the cursor, are on their way.
 [[gnu::noinline]] void MemProtect::TakeRunByForce(Vm& vm, Stage2::Cursor at,
-                                                  const FrameRange& frames) {
+                                                  const FrameRange& frames,
+                                                  InTransit& transit) {
   const uint64_t gfn = Gfn::Of(at.ipa()).value();
   const bool block = at.level() != kPageLevel;
   const bool whole = block && IsBlock(gfn, frames.count);
@@ -82,15 +87,14 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
   vm.guest_pages -= frames.count;
   Note(EventKind::kGuestLeaf, gfn, kPoison.raw(), vm.handle().value(),
        frames.count);
-  Vacated vacated = Vacated::ByGuest(frames, vm.stage2.context().vmid, at.ipa(),
-                                     batch.Complete());
-  Scrub(frames);
-  GiveToHost(std::move(vacated));
+  GiveBack(Vacated::ByGuest(frames, vm.stage2.context().vmid, at.ipa(),
+                            batch.Complete()),
+           PageState::kOwned, transit);
   if (whole) EndBlock(vm);
 }
 
 [[gnu::always_inline]] inline Result<uint64_t> MemProtect::ForceReclaimFrom(
-    Owner& owner, const Pages& pages) {
+    Owner& owner, const Pages& pages, InTransit& transit) {
   Vm& vm = *owner.vm;
   const PhysAddr first = pages.frames.start();
   uint64_t count = Chunk(owner.gfn.value(), owner.pages);
@@ -119,7 +123,7 @@ using GuestBatch = pgtable::TlbBatch<MemProtect::Granule>;
   if (count == 1 && !block) {
     TakePageByForce(vm, at, owner.at, {taken, pages.records});
   } else {
-    TakeRunByForce(vm, at, taken);
+    TakeRunByForce(vm, at, taken, transit);
   }
   return count;
 }
@@ -152,8 +156,10 @@ Result<uint64_t> MemProtect::ForceReclaim(VmTable& vms, uint64_t pfn,
   }
   const vm_table::VmRef reference = vms.Reference(*owner->vm);
   vms.lock.Unlock();
-  const Result<uint64_t> taken = ForceReclaimFrom(*owner, wanted);
+  InTransit transit;
+  const Result<uint64_t> taken = ForceReclaimFrom(*owner, wanted, transit);
   host_.lock.Unlock();
+  Arrive(transit);
   return taken;
 }
 

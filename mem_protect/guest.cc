@@ -149,12 +149,45 @@ Result<uint64_t> MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
   return count;
 }
 
+// Commit: what a guest shared is the host's again, as it is. What it owned is
+// nobody's until it is empty; which it becomes when the locks are dropped.
+void MemProtect::GiveBack(Vacated vacated, PageState guest,
+                          InTransit& transit) {
+  const bool owned = guest == PageState::kOwned;
+  const Pages pages = PagesOf(vacated.frames());
+  for (uint64_t i = 0; i < pages.frames.count; ++i) {
+    HOLDFAST_CHECK(pages.records[i].Is(
+        owned ? PageState::kNoPage : PageState::kSharedBorrowed,
+        PageState::kNoPage));
+  }
+  if (!owned) return GiveToHost(std::move(vacated));
+  // It must not go on naming the guest, who may have another page there soon.
+  // The entries are annotations of the same size, so no table is needed.
+  Reservation none;
+  HostBatch batch(host_);
+  host_.Annotate(Ipa(pages.frames.start().value()), pages.frames.size(),
+                 pgtable::Annotation::HostDonationToNobody(), none, batch,
+                 kBlockPages != 0 ? kBlockLevel : kPageLevel);
+  static_cast<void>(batch.Complete());
+  transit.Add(std::move(vacated));
+}
+
+// Empties what is on its way, and gives it to the host. Nobody else can reach
+// or ask for it meanwhile, so no lock is held for as long as that takes.
+void MemProtect::Arrive(InTransit& transit) {
+  if (transit.done()) return;
+  for (size_t run = 0; run < transit.runs(); ++run) Scrub(transit.frames(run));
+  SpinlockHolder hold(host_.lock);
+  while (!transit.done()) GiveToHost(transit.Next());
+}
+
 // Takes the page leaves that a dying VM has in `pages` pages from `ipa` on, in
-// one table. Returns how far it came: to one that the guest only borrows, or to
-// the end. `*any`: it took one, or saw poison.
-uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any) {
-  // Runs of frames that follow each other, as many as there is room for before
-  // one invalidation. (Plain numbers: nothing is spent on those not used.)
+// one table, with one invalidation. Returns how far it came: to one that the
+// guest only borrows, to the end, or to as many runs of frames that follow each
+// other as there is room for. `*any`: it took one, or saw poison.
+uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any,
+                                  InTransit& transit) {
+  // (Plain numbers: nothing is spent on those not used.)
   struct Run {
     uint64_t gfn;
     uint64_t pfn;
@@ -164,85 +197,57 @@ uint64_t MemProtect::ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any) {
     FrameRange frames() const { return {Pfn(pfn), pages}; }
     Ipa ipa() const { return Gfn(gfn).address(); }
   };
-  std::array<Run, 32> runs;
+  std::array<Run, InTransit::kMostRuns> runs;
+  size_t count = 0;
+  const Stage2::Cursor at = *vm.stage2.Find(ipa);
   uint64_t done = 0;
-  bool borrowed = false;
-  while (done < pages && !borrowed) {
-    const Ipa start = ipa + (done << kPageShift);
-    // Found again each time: a table that became empty is gone.
-    const Stage2::Cursor at = *vm.stage2.Find(start);
-    if (at.level() != kPageLevel) return pages;
-    size_t count = 0;
-    uint64_t i = 0;
-    for (; done + i < pages; ++i) {
-      const GuestEntry entry =
-          GuestEntry::Of(vm.stage2.EntryAfter(at, i), kPageLevel);
-      const Result<GuestEntry::Mapped> mapped = entry.Leaf();
-      if (!mapped.has_value()) {
-        *any |= entry.IsPoisoned();
+  for (; done < pages; ++done) {
+    const GuestEntry entry =
+        GuestEntry::Of(vm.stage2.EntryAfter(at, done), kPageLevel);
+    const Result<GuestEntry::Mapped> mapped = entry.Leaf();
+    if (!mapped.has_value()) {
+      *any |= entry.IsPoisoned();
+      continue;
+    }
+    if (mapped->state == PageState::kSharedBorrowed) break;
+    const uint64_t gfn = Gfn::Of(ipa).value() + done;
+    const uint64_t pfn = Pfn::Of(mapped->page).value();
+    if (count != 0) {
+      Run& last = runs[count - 1];
+      if (mapped->state == last.state && gfn == last.gfn + last.pages &&
+          pfn == last.pfn + last.pages) {
+        ++last.pages;
         continue;
       }
-      if (mapped->state == PageState::kSharedBorrowed) {
-        borrowed = true;
-        break;
-      }
-      const uint64_t gfn = Gfn::Of(start).value() + i;
-      const uint64_t pfn = Pfn::Of(mapped->page).value();
-      if (count != 0) {
-        Run& last = runs[count - 1];
-        if (mapped->state == last.state && gfn == last.gfn + last.pages &&
-            pfn == last.pfn + last.pages) {
-          ++last.pages;
-          continue;
-        }
-      }
-      if (count == runs.size()) break;
-      runs[count++] = {gfn, pfn, 1, mapped->state};
     }
-    done += i;
-    if (count == 0) continue;
+    if (count == runs.size()) break;
+    runs[count++] = {gfn, pfn, 1, mapped->state};
+  }
+  if (count == 0) return done;
 
-    *any = true;
-    GuestBatch batch(vm.stage2);
-    for (size_t r = 0; r < count; ++r) {
-      vm.stage2.Unmap(runs[r].ipa(), runs[r].frames().size(), batch);
-      vm.guest_pages -= runs[r].pages;
-      Note(EventKind::kGuestLeaf, runs[r].gfn, 0, vm.handle().value(),
-           runs[r].pages);
-    }
-    pgtable::FlushReceipt receipt = batch.Complete();
-    Ipa flushed = runs[0].ipa();
-    for (size_t r = 0; r < count; ++r) {
-      const Ipa end = runs[r].ipa() + runs[r].frames().size();
-      GiveBack(
-          Vacated::ByGuest(runs[r].frames(), vm.stage2.context().vmid,
-                           runs[r].ipa(), receipt.TakeFront(end - flushed)),
-          runs[r].state);
-      flushed = end;
-    }
+  *any = true;
+  GuestBatch batch(vm.stage2);
+  for (size_t r = 0; r < count; ++r) {
+    vm.stage2.Unmap(runs[r].ipa(), runs[r].frames().size(), batch);
+    vm.guest_pages -= runs[r].pages;
+    Note(EventKind::kGuestLeaf, runs[r].gfn, 0, vm.handle().value(),
+         runs[r].pages);
+  }
+  pgtable::FlushReceipt receipt = batch.Complete();
+  Ipa flushed = runs[0].ipa();
+  for (size_t r = 0; r < count; ++r) {
+    const Ipa end = runs[r].ipa() + runs[r].frames().size();
+    GiveBack(Vacated::ByGuest(runs[r].frames(), vm.stage2.context().vmid,
+                              runs[r].ipa(), receipt.TakeFront(end - flushed)),
+             runs[r].state, transit);
+    flushed = end;
   }
   return done;
 }
 
-// What a guest owned comes back empty; what it shared, as it is.
-void MemProtect::GiveBack(Vacated vacated, PageState guest) {
-  const bool owned = guest == PageState::kOwned;
-  const Pages pages = PagesOf(vacated.frames());
-  for (uint64_t i = 0; i < pages.frames.count; ++i) {
-    HOLDFAST_CHECK(pages.records[i].Is(
-        owned ? PageState::kNoPage : PageState::kSharedBorrowed,
-        PageState::kNoPage));
-  }
-  if (owned) Scrub(vacated.frames());
-  GiveToHost(std::move(vacated));
-}
-
-Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages,
-                                uint64_t* next) {
-  if (pages == 0) return Error(Errno::kEinval);
-  HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, 1));
-  // (The input range ends where a table does.)
-  const uint64_t most = Chunk(gfn, pages);
+// One call's part of a dying VM; where to go on.
+Status MemProtect::ReclaimSome(Vm& vm, Ipa ipa, uint64_t most, uint64_t* next,
+                               InTransit& transit) {
   SpinlockHolder host_hold(host_.lock);
   SpinlockHolder vm_hold(vm.stage2.lock);
   HOLDFAST_TRY_ASSIGN(Stage2::Cursor at, vm.stage2.Find(ipa));
@@ -255,20 +260,21 @@ Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages,
   const GuestEntry entry = GuestEntry::Of(at.pte(), at.level());
   const Result<GuestEntry::Mapped> leaf = entry.Leaf();
   if (page && most > 1) {
-    done = ReclaimPages(vm, ipa, most, &any);
+    done = ReclaimPages(vm, ipa, most, &any, transit);
     // The guest borrows it: it is the host's already.
     if (!any && done < most) return Error(Errno::kEperm);
   } else if (!leaf.has_value()) {
     any = entry.IsPoisoned();
   } else if (leaf->state == PageState::kSharedBorrowed) {
     return Error(page ? Errno::kEperm : Errno::kE2big);
-  } else if (page || IsBlock(gfn, most)) {
+  } else if (page || IsBlock(Gfn::Of(ipa).value(), most)) {
     any = true;
-    GiveBack(TakeFromGuest(vm, at, {Pfn::Of(leaf->page), most}), leaf->state);
+    GiveBack(TakeFromGuest(vm, at, {Pfn::Of(leaf->page), most}), leaf->state,
+             transit);
     if (!page) EndBlock(vm);
   } else {
     SplitBlock(vm, at);
-    done = ReclaimPages(vm, ipa, most, &any);
+    done = ReclaimPages(vm, ipa, most, &any, transit);
   }
 
   // Where to go on: the next leaf, or as far as this call may look for one.
@@ -276,15 +282,26 @@ Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages,
   const Ipa after = ipa + (done << kPageShift);
   if (vm.guest_pages != 0 && vm.stage2.InRange(after, kPageSize)) {
     Ipa reached = after;
-    if (auto leaf = vm.stage2.NextLeaf(after, kHoleBudget, &reached);
-        leaf.has_value()) {
-      *next = Gfn::Of(leaf->ipa).value();
+    if (auto leaf_there = vm.stage2.NextLeaf(after, kHoleBudget, &reached);
+        leaf_there.has_value()) {
+      *next = Gfn::Of(leaf_there->ipa).value();
     } else if (vm.stage2.InRange(reached, kPageSize)) {
       *next = Gfn::Of(reached).value();
     }
   }
   if (!any) return Error(Errno::kEnoent);
   return {};
+}
+
+Status MemProtect::ReclaimDying(Vm& vm, uint64_t gfn, uint64_t pages,
+                                uint64_t* next) {
+  if (pages == 0) return Error(Errno::kEinval);
+  HOLDFAST_TRY_ASSIGN(const Ipa ipa, GuestRange(vm, gfn, 1));
+  InTransit transit;
+  // (The input range ends where a table does.)
+  const Status status = ReclaimSome(vm, ipa, Chunk(gfn, pages), next, transit);
+  Arrive(transit);
+  return status;
 }
 
 }  // namespace holdfast::mem_protect

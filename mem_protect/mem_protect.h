@@ -358,7 +358,8 @@ class MemProtect {
   Vacated TakeFromGuest(Vm& vm, Stage2::Cursor& at, const FrameRange& pages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
-  uint64_t ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any)
+  uint64_t ReclaimPages(Vm& vm, Ipa ipa, uint64_t pages, bool* any,
+                        InTransit& transit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
   // Nothing of what a guest had in its pages is left, in memory or in a cache.
@@ -368,8 +369,11 @@ class MemProtect {
       machine::ZeroPage((pages.first + i).address());
     if (!features_.dic) machine::InvalidateICache(pages.start(), pages.size());
   }
-  void GiveBack(Vacated vacated, PageState guest)
+  void GiveBack(Vacated vacated, PageState guest, InTransit& transit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
+  void Arrive(InTransit& transit);
+  Status ReclaimSome(Vm& vm, Ipa ipa, uint64_t most, uint64_t* next,
+                     InTransit& transit);
 
   // guest_host.cc
   static FrameRange RunAt(const Vm& vm, const Stage2::Cursor& at, uint64_t i,
@@ -403,10 +407,12 @@ class MemProtect {
                        const Pages& page)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
-  void TakeRunByForce(Vm& vm, Stage2::Cursor at, const FrameRange& frames)
+  void TakeRunByForce(Vm& vm, Stage2::Cursor at, const FrameRange& frames,
+                      InTransit& transit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock)
           ABSL_EXCLUSIVE_LOCKS_REQUIRED(vm.stage2.lock);
-  Result<uint64_t> ForceReclaimFrom(Owner& owner, const Pages& pages)
+  Result<uint64_t> ForceReclaimFrom(Owner& owner, const Pages& pages,
+                                    InTransit& transit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
 
   // What the host passed, if it is within the PA size and not empty. EINVAL.

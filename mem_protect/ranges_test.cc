@@ -151,7 +151,14 @@ TEST_F(RangesTest, DyingPagesComeBackInAnyOrderOfFramesAndStates) {
   EXPECT_EQ(Share(kGfn + 4, 1), "1");
   EXPECT_EQ(Force(frames[2], 1), "1");
   Kill();
-  EXPECT_EQ(Reclaim(kGfn, kPages), "0 -");
+  // As many runs of frames as one invalidation serves, poison not counted.
+  for (uint64_t gfn = kGfn; gfn < kGfn + kPages;) {
+    const uint64_t most = InTransit::kMostRuns + (gfn == kGfn ? 1 : 0);
+    const uint64_t next = gfn + most;
+    EXPECT_EQ(Reclaim(gfn, kPages),
+              next < kGfn + kPages ? "0 " + std::to_string(next) : "0 -");
+    gfn = next;
+  }
   for (uint64_t i = 0; i < kPages; ++i)
     EXPECT_TRUE(world_.Holds(frames[i], i == 4 ? 0x5eed : 0)) << i;
   EXPECT_EQ(Reclaim(kGfn, kPages), "0 -") << "poison stays";

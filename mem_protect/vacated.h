@@ -6,6 +6,10 @@
 #ifndef HOLDFAST_MEM_PROTECT_VACATED_H_
 #define HOLDFAST_MEM_PROTECT_VACATED_H_
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
 #include "base/addr.h"
 #include "base/check.h"
 #include "pgtable/tlb.h"
@@ -46,9 +50,44 @@ class Vacated {
   const FrameRange& frames() const { return frames_; }
 
  private:
+  friend class InTransit;
   explicit Vacated(const FrameRange& frames) : frames_(frames) {}
 
   FrameRange frames_;
+};
+
+// Runs of frames that a call took from a guest and has not given to the host
+// yet: what it empties while it holds no lock. All must be given (CHECKed).
+class InTransit {
+ public:
+  static constexpr size_t kMostRuns = 32;
+
+  InTransit() = default;
+  InTransit(const InTransit&) = delete;
+  InTransit& operator=(const InTransit&) = delete;
+  ~InTransit() { HOLDFAST_CHECK(next_ == count_); }
+
+  // Not more than kMostRuns (CHECKed).
+  void Add(Vacated vacated) {
+    HOLDFAST_CHECK(count_ < kMostRuns);
+    pfns_[count_] = vacated.frames_.first.value();
+    pages_[count_++] = vacated.frames_.count;
+  }
+  size_t runs() const { return count_; }
+  FrameRange frames(size_t run) const { return {Pfn(pfns_[run]), pages_[run]}; }
+  // The next one, which is given now. There must be one (CHECKed).
+  Vacated Next() {
+    HOLDFAST_CHECK(next_ < count_);
+    return Vacated(frames(next_++));
+  }
+  bool done() const { return next_ == count_; }
+
+ private:
+  size_t count_ = 0;
+  size_t next_ = 0;
+  // Plain numbers, not set before they are used.
+  std::array<uint64_t, kMostRuns> pfns_;
+  std::array<uint64_t, kMostRuns> pages_;
 };
 
 }  // namespace holdfast::mem_protect

@@ -13,7 +13,7 @@
 // A host donation (host table: the host gave the page away):
 //   59:20  gfn      owner guest: where that guest has it; else 0
 //   19:4   handle   owner guest: which VM; else 0
-//   3:1    owner    component id: 1 hyp, 2 guest
+//   3:1    owner    component id: 1 hyp, 2 guest, 3 nobody
 // clang-format on
 //
 // The type is a field, not bits: compare for equality. Knows no tables.
@@ -37,8 +37,14 @@ enum class AnnotationType : uint8_t {
   kPoison = 3,
 };
 
-// Who owns a page. The numbers are stored in annotations.
-enum class ComponentId : uint8_t { kHost = 0, kHyp = 1, kGuest = 2 };
+// Who owns a page. The numbers are stored in annotations. Nobody has it while a
+// call that took it from a guest empties it for the host.
+enum class ComponentId : uint8_t {
+  kHost = 0,
+  kHyp = 1,
+  kGuest = 2,
+  kNobody = 3,
+};
 
 class Annotation {
  public:
@@ -52,6 +58,12 @@ class Annotation {
   static constexpr Annotation HostDonationToHyp() {
     return Annotation(Typed(AnnotationType::kHostDonation) |
                       uint64_t{static_cast<uint8_t>(ComponentId::kHyp)}
+                          << kOwnerShift);
+  }
+  // Host table: the page is on its way back to the host.
+  static constexpr Annotation HostDonationToNobody() {
+    return Annotation(Typed(AnnotationType::kHostDonation) |
+                      uint64_t{static_cast<uint8_t>(ComponentId::kNobody)}
                           << kOwnerShift);
   }
   // Host table: the host gave the page to a VM, which has it at `gfn` (40 bits,

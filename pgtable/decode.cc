@@ -139,8 +139,10 @@ std::string AnnotationText(const Annotation& annotation) {
       return absl::StrFormat("the host gave the page to VM %#x, gfn %#x",
                              annotation.handle().value(),
                              annotation.gfn().value());
+    case ComponentId::kNobody:
+      return "the page is on its way back to the host";
     default:
-      return "a donation to nobody";
+      return "a donation to whom Holdfast does not know";
   }
 }
 

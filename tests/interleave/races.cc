@@ -207,12 +207,39 @@ std::vector<Situation> Situations(unsigned cpus) {
       .Before(Guest(vm.handle, "write 0x200000 0x33")[0])
       .Hot(Call("force_reclaim_guest_page", kBlock + 1, 1))
       .Hot(Call("force_reclaim_guest_page", kBlock + 2, 2))
-      .Hot(Access("read", kBlock + 2))
-      .Guest(vm.handle, "call mem_share 0x203000 1", /*hot=*/true)
+      .Do(Access("read", kBlock + 2))
+      .Guest(vm.handle, "call mem_share 0x203000 1")
       .Guest(vm.handle, "call mem_unshare 0x203000 1")
       .Guest(vm.handle, "write 0x200000 0x22", /*hot=*/true)
-      .Guest(vm.handle, "read 0x201000");
+      .Guest(vm.handle, "read 0x201000")
+      // Whoever wants a page while it is on its way to the host.
+      .Do(Call("force_reclaim_guest_page", kBlock + 2, 1))
+      .Do(Call("host_share_hyp", kBlock + 2))
+      .Do(Call("host_donate_guest", kBlock + 2, 1, 1))
+      .Do(Call("topup_vm", vm.handle, kBlock + 2, 1))
+      .Do("call vcpu_put")
+      .Do(Call("start_teardown_vm", vm.handle));
   all.push_back(block.Take());
+
+  Builder ending("ending", "a protected VM in teardown, with a block", cpus,
+                 "8M");
+  ending.Make(vm, true)
+      .Load(vm)
+      .Before(Call("host_donate_guest", kBlock, 0x200, 0x200))
+      .Before(Guest(vm.handle, "write 0x200000 0x33")[0])
+      .Before("call vcpu_put")
+      .Before("on 1 call vcpu_put")
+      .Before(Call("start_teardown_vm", vm.handle))
+      .Hot(Call("reclaim_dying_guest_page", vm.handle, 0x200, 0x200))
+      .Do(Call("reclaim_dying_guest_page", vm.handle, 0x200, 2))
+      .Hot(Call("force_reclaim_guest_page", kBlock, 0x200))
+      .Do(Call("force_reclaim_guest_page", kBlock, 1))
+      .Do(Call("drain_vm", vm.handle))
+      .Hot(Call("finalize_teardown_vm", vm.handle))
+      .Do(Access("read", kBlock))
+      .Do(Call("host_share_hyp", kBlock))
+      .Do(Call("topup_vm", vm.handle, kBlock, 1));
+  all.push_back(ending.Take());
 
   Builder poisoned("poisoned", "a protected VM whose page was taken", cpus);
   poisoned.Make(vm, true)

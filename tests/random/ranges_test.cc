@@ -79,8 +79,8 @@ class RandomRanges {
       case 5:
       case 6:
       case 7:
-        Count(donated_, oracle_.Call(HF_HOST_DONATE_GUEST, Block(),
-                                     BlockGfn(), kBlock));
+        Count(donated_,
+              oracle_.Call(HF_HOST_DONATE_GUEST, Block(), BlockGfn(), kBlock));
         return;
       case 8:
         Count(forced_,
@@ -95,8 +95,8 @@ class RandomRanges {
       case 11:
         oracle_.Call(HF_HOST_SHARE_GUEST, first_ + Below(kBlocks) * kBlock,
                      kGfn + Below(3) * kBlock, kBlock, 0xf);
-        oracle_.Call(HF_HOST_UNSHARE_GUEST, vm.handle,
-                     kGfn + Below(3) * kBlock, kBlock);
+        oracle_.Call(HF_HOST_UNSHARE_GUEST, vm.handle, kGfn + Below(3) * kBlock,
+                     kBlock);
         return;
       case 12: {  // in the way, until its turn comes
         if (shared_ != 0) oracle_.Call(HF_HOST_UNSHARE_HYP, shared_);

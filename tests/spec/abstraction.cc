@@ -106,12 +106,13 @@ void Abstraction::ReadAll(State* state) {
 
 // ---- The host's part -------------------------------------------------------
 
-// Type 63:60 = 2, owner 3:1, for a guest handle 19:4 and gfn 59:20.
+// Type 63:60 = 2, owner 3:1 (3: nobody), for a guest handle 19:4 and gfn 59:20.
 Owner Abstraction::OwnerIn(const TableEntry& entry, uint64_t pfn) {
   const uint64_t raw = entry.raw;
   if (entry.valid() || raw == 0) return {};
   if (Bits(raw, 63, 60) == 2) {
     if (Bits(raw, 3, 1) == 1 && Bits(raw, 59, 4) == 0) return Owner::Hyp();
+    if (Bits(raw, 3, 1) == 3 && Bits(raw, 59, 4) == 0) return {};
     if (Bits(raw, 3, 1) == 2) {
       return Owner::Guest(Bits(raw, 19, 4),
                           Bits(raw, 59, 20) + (pfn - entry.first));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Pages between host and hypervisor, and between host and protected guest.
+#include <cstdint>
+#include <vector>
+
 #include "tests/spec/call_steps.h"
 #include "tests/spec/transitions.h"
 
@@ -110,10 +113,45 @@ Outcome DonateGuest(Run& run, const Arguments& x) {
 
 namespace {
 
+// Pages that a call took from a guest for the host: nobody's, until they are
+// empty.
+class OnTheirWay {
+ public:
+  explicit OnTheirWay(Run& run) : run_(run) {}
+  // They arrive at once.
+  void IsShort() { short_ = true; }
+  // In a section.
+  void Add(uint64_t pfn) {
+    if (short_) {
+      SetPage(run_, pfn, Page());
+      run_.Zeroed(pfn);
+      return;
+    }
+    SetPage(run_, pfn, {PageState::kNone, PageState::kNone, 0, {}});
+    pfns_.push_back(pfn);
+  }
+  // They arrive, in a section of their own.
+  ~OnTheirWay() {
+    if (pfns_.empty()) return;
+    Run::Section section(run_);
+    for (const uint64_t pfn : pfns_) {
+      SetPage(run_, pfn, Page());
+      run_.Zeroed(pfn);
+    }
+  }
+  OnTheirWay(const OnTheirWay&) = delete;
+
+ private:
+  Run& run_;
+  bool short_ = false;
+  std::vector<uint64_t> pfns_;
+};
+
 // The host gets a page, or a block, that a guest had at a gfn; what stays there
-// is poison or nothing. Returns how many pages.
+// is poison or nothing. Returns how many pages. What the guest shared, the host
+// has at once.
 uint64_t TakeFromGuest(Run& run, uint64_t handle, uint64_t gfn, uint64_t pages,
-                       bool poison) {
+                       bool poison, OnTheirWay& way) {
   const uint64_t step = StepInto(run, handle, gfn, pages);
   const GuestEntry entry = run.vm(handle).entries.at(gfn);
   if (poison) {
@@ -124,8 +162,11 @@ uint64_t TakeFromGuest(Run& run, uint64_t handle, uint64_t gfn, uint64_t pages,
     RemoveEntry(run, handle, gfn);
   }
   for (uint64_t i = 0; i < step; ++i) {
-    SetPage(run, entry.pfn + i, Page());
-    if (entry.state == PageState::kOwned) run.Zeroed(entry.pfn + i);
+    if (entry.state == PageState::kOwned) {
+      way.Add(entry.pfn + i);
+    } else {
+      SetPage(run, entry.pfn + i, Page());
+    }
   }
   return step;
 }
@@ -143,14 +184,22 @@ Outcome ForceReclaim(Run& run, const Arguments& x) {
   const Layout& layout = run.layout();
   if (!layout.IsPfn(pfn) || !layout.IsHostRam(pfn)) return Failed(HF_EFAULT);
   std::optional<Reference> reference;
+  OnTheirWay way(run);
   Run::Section section(run);
   const Page page = PageOf(run, pfn);
   if (page.host != PageState::kNone) return Failed(HF_EAGAIN);
+  // On its way to the host.
+  if (page.hyp == PageState::kNone && page.owner.kind == Owner::Kind::kNobody)
+    return Failed(HF_EAGAIN);
   if (page.owner.kind != Owner::Kind::kGuest) return Failed(HF_EPERM);
   const uint64_t handle = page.owner.handle;
   const uint64_t gfn = page.owner.gfn;
   if (VmOf(run, handle) == nullptr) return Failed(HF_EAGAIN);
   reference.emplace(run, handle);
+  const int8_t level = [&] {
+    const EntryAt at = Find(run.vm(handle), gfn);
+    return at.entry == nullptr ? int8_t{3} : at.entry->level;
+  }();
   const auto page_error = [&, pfn = pfn](uint64_t i) -> int {
     const EntryAt at = Find(run.vm(handle), gfn + i);
     if (int e = LeafError(at); e != 0) return e;
@@ -167,8 +216,10 @@ Outcome ForceReclaim(Run& run, const Arguments& x) {
          PageOf(run, pfn + done).owner == Owner::Guest(handle, gfn + done) &&
          page_error(done) == 0)
     ++done;
+  // A single page is emptied on the spot.
+  if (done == 1 && level == 3) way.IsShort();
   for (uint64_t i = 0; i < done;)
-    i += TakeFromGuest(run, handle, gfn + i, done - i, /*poison=*/true);
+    i += TakeFromGuest(run, handle, gfn + i, done - i, /*poison=*/true, way);
   return Ok(0, done);
 }
 
@@ -189,11 +240,15 @@ Outcome ReclaimDying(Run& run, const Arguments& x) {
   }
   if (pages == 0) return Failed(HF_EINVAL);
   if (int e = GfnError(run.layout(), gfn, 1); e != 0) return Failed(e);
+  OnTheirWay way(run);
   Run::Section section(run);
   const uint64_t most = MostPages(gfn, pages);
   bool any = false;
   uint64_t done = 0;
+  uint64_t taken = 0;
   while (done < most) {
+    // Of scattered frames EL2 may have enough before the end.
+    if (taken >= 32 && gfn + done == run.found().x2) break;
     const EntryAt at = Find(run.vm(handle), gfn + done);
     if (LeafError(at) != 0) {
       any = any || at.entry != nullptr;
@@ -204,8 +259,10 @@ Outcome ReclaimDying(Run& run, const Arguments& x) {
       if (any) break;
       return Failed(at.entry->level == 3 ? HF_EPERM : HF_E2BIG);
     }
-    done += TakeFromGuest(run, handle, gfn + done, most - done,
-                          /*poison=*/false);
+    const uint64_t step = TakeFromGuest(run, handle, gfn + done, most - done,
+                                        /*poison=*/false, way);
+    done += step;
+    taken += step;
     any = true;
   }
   // Where the caller goes on. EL2 may look for the next page for a while only.
