@@ -7,6 +7,9 @@
 // machine made anew, under the oracle; a failure is a script of `start` and
 // `step` lines that does it again.
 //
+// What guests tell each other with no lock (power states, interrupts) is no
+// point: between two such steps of EL2's with no other point nothing comes.
+//
 // Orders that cannot differ are tried once:
 // - A CPU may be left only where it is about to ask for a lock, to access
 //   memory, or to run a guest; and anywhere, in favour of one that is about to
