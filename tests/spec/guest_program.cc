@@ -18,12 +18,12 @@ struct Form {
   size_t most;
 };
 constexpr Form kForms[] = {
-    {"read", Kind::kRead, 1, 2}, {"write", Kind::kWrite, 1, 2},
-    {"exec", Kind::kExec, 1, 1}, {"hvc", Kind::kHvc, 1, 4},
-    {"hvc1", Kind::kHvc1, 1, 4}, {"smc", Kind::kSmc, 1, 4},
-    {"wfi", Kind::kWfi, 0, 1},   {"wfe", Kind::kWfe, 0, 0},
-    {"sgi", Kind::kSgi, 1, 1},   {"msr", Kind::kMsr, 1, 1},
-    {"ack", Kind::kAck, 0, 0},   {"interrupt", Kind::kInterrupt, 0, 0},
+    {"read", Kind::kRead, 1, 2},     {"write", Kind::kWrite, 1, 2},
+    {"exec", Kind::kExec, 1, 1},     {"hvc", Kind::kHvc, 1, 4},
+    {"hvc1", Kind::kHvc1, 1, 4},     {"smc", Kind::kSmc, 1, 4},
+    {"wfi", Kind::kWfi, 0, 1},       {"wfe", Kind::kWfe, 0, 0},
+    {"sgi", Kind::kSgi, 1, 1},       {"msr", Kind::kMsr, 1, 1},
+    {"ack", Kind::kAck, 0, 0},       {"interrupt", Kind::kInterrupt, 0, 0},
     {"serror", Kind::kSError, 0, 0},
 };
 

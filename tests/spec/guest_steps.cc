@@ -339,8 +339,7 @@ GuestTurn Abort(Run& run, const GuestTrapped& trap) {
   turn.exit.exit = HF_EXIT_MMIO;
   turn.exit.ipa += Field(exit.far, 11, 0);
   turn.exit.syndrome |= uint64_t{bytes} << 8;
-  if (store && rt != 31)
-    turn.exit.value = Field(core.x[rt], bytes * 8u - 1, 0);
+  if (store && rt != 31) turn.exit.value = Field(core.x[rt], bytes * 8u - 1, 0);
   core.waits = {.kind = store ? Waits::Kind::kStore : Waits::Kind::kLoad};
   if (!store) {
     core.waits.bytes = bytes;

@@ -62,7 +62,8 @@ GuestTrap AbortOf(const GuestStep& step, const sim::Fault& fault) {
 
 }  // namespace
 
-// ---- The guest ---------------------------------------------------------------
+// ---- The guest
+// ---------------------------------------------------------------
 
 std::optional<sim::Fault> Oracle::StepAccess(unsigned cpu, uint64_t handle,
                                              const Stage2Context& context,
@@ -207,10 +208,10 @@ GuestTrap Oracle::RunGuest(unsigned cpu, const Stage2Context& context,
     Run run = RunOf(cpu, running->begun, {});
     const GuestTurn turn = TurnOf(*running, run);
     if (turn.kind != GuestTurn::Kind::kGoesOn) {
-      run.Wrong(absl::StrCat(
-          "the guest goes on; expected ",
-          turn.kind == GuestTurn::Kind::kRefused ? "-EINVAL"
-                                                 : ToString(turn.exit)));
+      run.Wrong(absl::StrCat("the guest goes on; expected ",
+                             turn.kind == GuestTurn::Kind::kRefused
+                                 ? "-EINVAL"
+                                 : ToString(turn.exit)));
     } else if (std::string wrong = EntryTrouble(cpu, context, guest);
                !wrong.empty()) {
       run.Wrong(std::move(wrong));
@@ -229,9 +230,10 @@ GuestTrap Oracle::RunGuest(unsigned cpu, const Stage2Context& context,
   core().x = guest.regs.x;
   core().pc = guest.regs.pc;
   running->trap = GuestTrapped{
-      .kind = trap.stop == GuestStop::kSync     ? GuestTrapped::Kind::kSync
-              : trap.stop == GuestStop::kSError ? GuestTrapped::Kind::kSError
-                                                : GuestTrapped::Kind::kInterrupt,
+      .kind = trap.stop == GuestStop::kSync ? GuestTrapped::Kind::kSync
+              : trap.stop == GuestStop::kSError
+                  ? GuestTrapped::Kind::kSError
+                  : GuestTrapped::Kind::kInterrupt,
       .esr = trap.esr,
       .far = trap.far,
       .hpfar = trap.hpfar,
@@ -246,11 +248,13 @@ GuestTurn Oracle::TurnOf(const Running& running, Run& run) {
                                   : RunBegins(run, running.answer);
 }
 
-// ---- vcpu_run ----------------------------------------------------------------
+// ---- vcpu_run
+// ----------------------------------------------------------------
 
 static_assert(offsetof(hf_run_page, answered) == 64 * 8);
 
-std::array<uint64_t, Oracle::kRunPageWords> Oracle::FirstHalf(uint64_t run_page) const {
+std::array<uint64_t, Oracle::kRunPageWords> Oracle::FirstHalf(
+    uint64_t run_page) const {
   const uint64_t* const words = concrete_->PageWords(run_page << kPageShift);
   std::array<uint64_t, kRunPageWords> half{};
   for (size_t i = 0; i < half.size(); ++i)
