@@ -2,15 +2,19 @@
 //
 // What a simulated guest does when it runs, a step after the other, as words:
 //
-//   read IPA [BYTES [signed] [wide] [walk]]   load into x5 / store of x5 /
-//   fetch; write IPA [BYTES [walk]]                  what is there is accessed
-//   with 8 exec IPA                                  bytes, the syndrome says
-//   BYTES hvc X0 [X1 [X2 [X3]]]    smc X0   hvc1 X0 (HVC #1) wfi [DEADLINE] wfe
-//   deadline: of its timer, by default never sgi VALUE                a write
-//   of ICC_SGI1R_EL1 msr ISS                  another trapped access to a
-//   system register interrupt   serror       arrive ack takes all its
-//   interrupts
+// clang-format off
+//   read IPA [BYTES [signed] [wide] [walk]]   a load into x5
+//   write IPA [BYTES [walk]]                  a store of x5
+//   exec IPA                                  a fetch
+//   hvc X0 [X1 [X2 [X3]]]    hvc1 X0 (HVC #1)    smc X0
+//   wfi [DEADLINE]    wfe    deadline: of its timer, by default never
+//   sgi VALUE                a write of ICC_SGI1R_EL1
+//   msr ISS                  another trapped access to a system register
+//   interrupt    serror      arrive
+//   ack                      takes all its interrupts
+// clang-format on
 //
+// (What is there is accessed with 8 bytes; BYTES is what a syndrome says.)
 // Steps are separated by ";". After the last, an interrupt of the host's comes.
 #ifndef HOLDFAST_TESTS_SPEC_GUEST_PROGRAM_H_
 #define HOLDFAST_TESTS_SPEC_GUEST_PROGRAM_H_

@@ -111,6 +111,14 @@ void Devices() {
   Expect(bytes[17] == -0x6f, "a signed byte");  // 0x91
 }
 
+// None is pending, and none comes once it may (HCR_EL2.VSE would make one).
+void NoSError() {
+  uint64_t isr;
+  asm volatile("mrs %0, isr_el1" : "=r"(isr));
+  Expect((isr >> 8 & 1) == 0, "no SError of the host's making");
+  asm volatile("msr daifclr, #4\n isb\n msr daifset, #4");
+}
+
 void Interrupts() {
   payload::OpenInterrupts();
   Expect(TakeInterrupt() == kNoInterrupt, "no interrupt yet");
@@ -329,6 +337,7 @@ int GuestMain() {
   Identity();
   Devices();
   Interrupts();
+  NoSError();
   TimerIs(/*waits=*/true);
   TimerIs(/*waits=*/false);
   TimerIsToldOff();
