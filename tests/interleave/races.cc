@@ -243,25 +243,26 @@ std::vector<Situation> Situations(unsigned cpus) {
       .Before(Call("host_donate_guest", kData, 0))
       .Before("run : hvc 0xc4000003 1 0x8000 7")
       .Before("on 1 run : hvc 0x1234")
-      .Hot("run : write 0; read 0")
-      .Hot("run : hvc 0xc6000003 0; write 0")  // MEM_SHARE
+      .Do("run : write 0; read 0")
+      .Hot("run : write 0")
+      .Do("run : hvc 0xc6000003 0; write 0")   // MEM_SHARE
       .Do("run : hvc 0xc6000004 0; read 0")    // MEM_UNSHARE
       .Do("run : hvc 0xc6000006 1; read 0")    // POISON_ABORTS
       .Hot("run : hvc 0xc4000003 2 0x4000 5")  // CPU_ON
       .Do("run : hvc 0xc4000003 1 0x4000 6")
       .Do("run : hvc 0xc4000004 0; hvc 0xc4000004 1")  // AFFINITY_INFO
       .Do("run : hvc 0xc4000004 2")
-      .Hot("run : hvc 0x84000002")  // CPU_OFF
+      .Do("run : hvc 0x84000002")   // CPU_OFF
       .Hot("run : hvc 0x84000008")  // SYSTEM_OFF
       .Do("run : hvc 0x84000009")
       .Do("run : hvc 0xc6000005 0x1000 1; write 0x1008")  // MMIO_MAP
       .Do("run : read 0x1008 4")
-      .Hot("run : sgi 0x3000006; sgi 0x10005000000")
+      .Do("run : sgi 0x3000006; sgi 0x10005000000")
       .Do("run : wfi; ack; wfi 7")
       .Do("run answered=1 value=1 result=10 interrupts=1 intid=40 : wfe")
       .Hot("call vcpu_put")
       .Do(Call("vcpu_load", vm.handle, 0))
-      .Hot(Call("vcpu_load", vm.handle, 2))
+      .Do(Call("vcpu_load", vm.handle, 2))
       .Do("call vcpu_in_poison_fault")
       .Hot(Call("force_reclaim_guest_page", kData))
       .Do(Call("host_donate_guest", kData + 1, 1))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SErrors while a guest runs (fault_vectors.S makes them of its aborts): the
-// host is told of each, and learns nothing else; the guest goes on as if nothing
-// had been.
+// host is told of each, and learns nothing else; the guest goes on as if
+// nothing had been.
 #include "platforms/qemu_virt/faults.h"
 #include "platforms/qemu_virt/payload/guest_vm.h"
 #include "platforms/qemu_virt/payload/registers.h"
