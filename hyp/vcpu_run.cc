@@ -110,12 +110,13 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
                                          const GuestTrap& trap) {
   Vm& vm = vcpu.vm();
   GuestRegs& regs = vcpu.guest.regs;
+  // An old fault is none any more, whatever this is.
+  vcpu.exit = {trap.esr, trap.far, trap.hpfar};
   if (trap.stop == GuestStop::kInterrupt)
     return RunExit{.exit = HF_EXIT_INTERRUPT};
   if (trap.stop == GuestStop::kSError) return RunExit{.exit = HF_EXIT_SERROR};
   switch (ExceptionClassOf(trap.esr)) {
     case kEcWfx: {
-      vcpu.exit = {.esr = trap.esr};
       regs.pc += kInstruction;
       // WFE: it waits for another core, which the host may have to run first.
       if ((trap.esr & kWfxIsWfe) != 0)
@@ -134,10 +135,7 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
         regs.x[0] = kNotSupported;
         return std::nullopt;
       }
-      if (IsPsci(regs.x[0])) {
-        vcpu.exit = {.esr = trap.esr};
-        return HandlePsci(hv.vms(), vcpu, regs);
-      }
+      if (IsPsci(regs.x[0])) return HandlePsci(hv.vms(), vcpu, regs);
       if (hv.HandleGuestCall(regs) == GuestAction::kResume) return std::nullopt;
       // A page that it wants to share is not there: as if it had stored to it.
       if (IsAbort(vcpu.exit.esr)) return AbortExit(vcpu);

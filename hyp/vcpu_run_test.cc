@@ -528,6 +528,9 @@ TEST_F(VcpuRunTest, PoisonStopsAGuestOrAbortsIt) {
   ASSERT_EQ(Run(), HF_EXIT_FAULT);
   EXPECT_EQ(Call(HF_VCPU_IN_POISON_FAULT), "1");
   EXPECT_FALSE(State().abort_injected);
+  // What it stopped at last is what counts.
+  EXPECT_EQ(Run(), HF_EXIT_INTERRUPT);
+  EXPECT_EQ(Call(HF_VCPU_IN_POISON_FAULT), "-EINVAL");
 
   ThenCall({HF_GUEST_POISON_ABORTS, 1, 0, 0});
   ThenAbort(kIpa, iss);

@@ -114,6 +114,24 @@ uint64_t DigestRegisters(const TrapFrame& frame) {
   __builtin_unreachable();
 }
 
+// fault_vectors.S.
+extern "C" const char fault_vectors[];
+
+// As hardware would enter the vector of an SError at EL2 (D1.3.1.3), but for
+// PSTATE, which masks it.
+[[noreturn]] void TakeSError() {
+  EsrEl2::Write(uint64_t{HF_FAULT_SERROR_HIGH} << 16 | HF_FAULT_SERROR_LOW);
+  SpsrEl2::Write(0x3c9);  // EL2h, DAIF
+  uint64_t here;
+  asm volatile(
+      "adr %0, 1f\n msr elr_el2, %0\n isb\n"
+      "1: b el2_vectors + 7 * 128"
+      : "=&r"(here)
+      :
+      : "memory");
+  __builtin_unreachable();
+}
+
 // Ways in which the CPUs differ; 0: none.
 uint64_t g_mixed;
 
@@ -180,6 +198,12 @@ bool HandleFaultCall(TrapFrame& frame, uint64_t immediate) {
     case Fault::kDigestRegisters:
       frame.x[0] = DigestRegisters(frame);
       return true;
+    case Fault::kSErrorOfGuest:
+      VbarEl2::Write(reinterpret_cast<uint64_t>(fault_vectors));
+      Isb();
+      return true;
+    case Fault::kSErrorOfEl2:
+      TakeSError();
     case Fault::kLosePower: {
       BoardCpu& cpu = ThisBoardCpu();
       cpu.board->hypervisor->OnCpuOff();

@@ -6,11 +6,16 @@
 #ifndef HOLDFAST_PLATFORMS_QEMU_VIRT_FAULTS_H_
 #define HOLDFAST_PLATFORMS_QEMU_VIRT_FAULTS_H_
 
+#define HF_FAULT_IMMEDIATE 0x7e57
+// ESR_EL2 of the SErrors: class 0x2f, IL, uncontainable or not classified
+// (DFSC 0x11; Arm ARM D19.2.37). Also read by the assembler.
+#define HF_FAULT_SERROR_HIGH 0xbe00
+#define HF_FAULT_SERROR_LOW 0x0011
+
+#ifndef __ASSEMBLER__
 #include <cstdint>
 
 namespace holdfast::qemu_virt {
-
-#define HF_FAULT_IMMEDIATE 0x7e57
 
 enum class Fault : uint64_t {
   kNone,
@@ -34,8 +39,14 @@ enum class Fault : uint64_t {
   // A function is called behind its landing pad.
   kMissLandingPad,
   kWriteAfterInit,
+  // Nothing breaks yet: the next synchronous exception of a guest on this CPU
+  // comes as an SError.
+  kSErrorOfGuest,
+  // EL2 itself takes an SError.
+  kSErrorOfEl2,
 };
 
 }  // namespace holdfast::qemu_virt
+#endif  // __ASSEMBLER__
 
 #endif  // HOLDFAST_PLATFORMS_QEMU_VIRT_FAULTS_H_

@@ -143,6 +143,8 @@ const char* ClassName(uint64_t ec) {
       return "PC alignment";
     case ExceptionClass::kSpAlignment:
       return "SP alignment";
+    case ExceptionClass::kSError:
+      return "system error";
     case ExceptionClass::kBrk64:
       return "BRK";
     default:

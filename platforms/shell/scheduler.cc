@@ -104,6 +104,8 @@ const char* PointText(SchedulingPoint point) {
       return "is about to do a barrier";
     case SchedulingPoint::kAccess:
       return "is about to access";
+    case SchedulingPoint::kGuest:
+      return "runs a guest";
   }
   return "?";
 }

@@ -38,6 +38,8 @@ enum class SchedulingPoint : uint8_t {
   kTlbi,
   kBarrier,
   kAccess,
+  // A host runs a vCPU, or EL2 has let a guest in: whoever plays them says so.
+  kGuest,
 };
 
 struct MachineConfig {

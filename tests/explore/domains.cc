@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -303,11 +304,106 @@ Domain OwnedBlocks() {
   return b.Take();
 }
 
+// A VM with vCPUs; its life is not in question.
+void Made(Builder& b, const VmFrames& vm, uint64_t vcpus, bool is_protected) {
+  b.Before("call reserve_vm");
+  b.Before(
+      Call("init_vm", vm.handle, vm.memory(), vm.root(), vcpus, is_protected));
+  for (uint64_t index = 0; index < vcpus; ++index) {
+    b.Before(Call("host_share_hyp", vm.run_page(index)));
+    b.Before(Call("init_vcpu", vm.handle, index, vm.vcpu(index),
+                  vm.run_page(index)));
+    b.OnEach(Call("vcpu_load", vm.handle, index));
+  }
+  b.Before(Call("topup_vm", vm.handle, vm.stock(), 2));
+  b.OnEach("call vcpu_put");
+  b.Do(Call("start_teardown_vm", vm.handle));
+}
+void Run(Builder& b, std::initializer_list<const char*> programs) {
+  for (const char* program : programs)
+    b.OnEach(absl::StrCat("run : ", program));
+}
+
+// vCPUs that run: on, off, waiting, interrupting each other, making calls. What
+// they do is chosen so that little is left behind: one SGI, one SPI.
+Domain Guests() {
+  Builder b("guests", "a protected VM with two vCPUs that run, two CPUs", 2,
+            "4M");
+  Made(b, VmFrames(0), 2, true);
+  Run(b, {"",
+          // Calls: EL2's own, the host's, nobody's.
+          "hvc 0xc6000002; hvc 0xc6000002 1; hvc1 0xc6000002; smc 0x84000000",
+          "hvc 0x1234 1 2 3", "hvc 0xc4000000", "hvc 0x80000000; msr 0x300000",
+          // AFFINITY_INFO, FEATURES and CPU_ON; CPU_OFF, SYSTEM_OFF and _RESET.
+          "hvc 0xc4000004 0; hvc 0xc4000004 1; hvc 0x84000004 2; wfe",
+          "hvc 0x8400000a 0xc4000003; hvc 0xc4000004 0 1; serror",
+          "hvc 0xc4000003 1 0x8000 7", "hvc 0x84000003 0xf00000000 0x4000 9",
+          "hvc 0x84000002", "hvc 0x84000008", "hvc 0x84000009",
+          // Interrupts.
+          "wfi 77", "hvc 0xc4000001; ack", "sgi 0x3000002", "sgi 0x10003000000",
+          "sgi 0x100003000003"});
+  b.OnEach("run answered=1 value=0x80000081 result=10 :");
+  b.OnEach("run answered=1 interrupts=1 intid=287 : wfi; ack");
+  b.OnEach("run interrupts=1 intid=32 :");
+  b.OnEach("run answered=2 :");
+  b.OnEach("run interrupts=17 :");
+  b.OnEach("run interrupts=1 intid=27 :");
+  b.OnEach("run interrupts=2 intid=32 :");
+  return b.Take();
+}
+
+// A vCPU that runs, and meets pages, devices and poison.
+Domain GuestMemory() {
+  Builder b("guest_memory", "a protected VM that runs, one page, one device", 1,
+            "4M");
+  Made(b, VmFrames(0), 1, true);
+  b.Do(Call("host_donate_guest", kData, 0, 1));
+  b.Do(Call("force_reclaim_guest_page", kData, 1));
+  b.Do("call vcpu_in_poison_fault");
+  const auto is_new = [](const State& state) {
+    const auto vm = state.vms.find(kFirstHandle);
+    return vm != state.vms.end() && vm->second->devices.empty();
+  };
+  b.Do("run : hvc 0xc6000005 0x1000 1", is_new);  // MMIO_MAP
+  // POISON_ABORTS; MEM_SHARE and _UNSHARE; accesses.
+  Run(b, {"", "hvc 0xc6000005 0x1000 0; hvc 0xc6000006 2; hvc 0xc6000006 1",
+          "hvc 0xc6000006 0; write 0", "hvc 0xc6000003 0; hvc 0xc6000003 0",
+          "hvc 0xc6000004 0; read 0", "hvc 0xc6000003 0x1000", "write 0x8",
+          "exec 0", "exec 0x1000", "read 0x1000", "read 0x1ff8 4 signed",
+          "read 0x1001 1 signed wide", "write 0x1010 2", "write 0x1000 8 walk",
+          "read 0x2000 2", "hvc 0x1234 1 2 3"});
+  for (const char* value : {"0x80000081", "0x7f", "0xfffffffffffffffe"})
+    b.Do(absl::StrCat("run answered=1 value=", value, " result=10 :"));
+  b.Do("run answered=2 : write 0");
+  return b.Take();
+}
+
+// The same of one that is not protected: rights that are missing, and devices
+// wherever nothing is.
+Domain GuestLoans() {
+  Builder b("guest_loans", "a VM that is not protected runs, lent a page", 1,
+            "4M");
+  const VmFrames vm(0);
+  Made(b, vm, 1, false);
+  for (const uint64_t prot : {8, 0xc, 0xf})
+    b.Do(Call("host_share_guest", kData, 0, 1, prot));
+  b.Do(Call("host_wrprotect_guest", vm.handle, 0, 1));
+  b.Do(Call("tlb_flush_vmid", vm.handle));
+  b.Do(Call("host_relax_perms_guest", 0, 0xc));
+  b.Do(Call("host_unshare_guest", vm.handle, 0, 1));
+  b.Do("call vcpu_in_poison_fault");
+  Run(b, {"", "write 0", "read 0", "exec 0", "write 0 8 walk", "write 0x1008 4",
+          "read 0x1001 1 signed", "exec 0x1000", "read 0x1000 8 walk",
+          "hvc 0xc6000003 0", "hvc 0x84000008", "hvc 0xc4000003 0"});
+  b.Do("run answered=1 value=0x80000081 result=10 :");
+  return b.Take();
+}
+
 }  // namespace
 
 std::vector<Domain> Domains() {
-  return {Life(), Protected(), Tables(), Shared(),
-          Both(), Cpus(),      Blocks(), OwnedBlocks()};
+  return {Life(),   Protected(),   Tables(), Shared(),      Both(),      Cpus(),
+          Blocks(), OwnedBlocks(), Guests(), GuestMemory(), GuestLoans()};
 }
 
 }  // namespace holdfast::explore

@@ -8,11 +8,17 @@
 namespace holdfast::explore {
 namespace {
 
+// What is asked of it: whether it is a translation fault, and where.
 void Forget(spec::Exit& exit) {
-  constexpr uint64_t kClass = uint64_t{0x3f} << 26;
-  constexpr uint64_t kStatus = 0x3f;
-  exit.esr &= kClass | kStatus;
-  exit.far = 0;
+  const uint64_t exception_class = exit.esr >> 26 & 0x3f;
+  const uint64_t status = exit.esr & 0x3f;
+  const bool is_abort = exception_class == 0x20 || exception_class == 0x24;
+  if (is_abort && (status >> 2 == 1 || status == 0x2b)) {
+    exit.esr = exit.far = 0;
+    exit.hpfar |= 1;  // not as if it were none; FIPA begins at bit 4
+  } else {
+    exit = {};
+  }
 }
 
 }  // namespace
@@ -30,6 +36,12 @@ Key KeyOf(fuzz::ScriptRun& run) {
     for (auto& [index, vcpu] : slot.vcpus) Forget(vcpu.exit);
   }
   for (spec::Cpu& cpu : key.state.cpus) Forget(cpu.exit);
+  for (auto& [handle, guest] : key.state.guests) {
+    for (auto& [index, cpu] : guest.cpus) {
+      cpu.x = {};
+      cpu.pc = 0;
+    }
+  }
   for (const sim::StaleEntry& entry : run.board().machine().StaleEntries()) {
     key.stale.push_back({entry.vmid.value(), entry.ipa.value(), entry.size,
                          static_cast<uint64_t>(entry.level),

@@ -15,8 +15,8 @@
 namespace holdfast::explore {
 
 // A state, less what makes no difference to any operation: which of a VM's
-// frames are tables and which are stock (they are alike), and at which
-// instruction a vCPU stopped.
+// frames are tables and which are stock (they are alike), at which instruction
+// a vCPU stopped, and what it has in registers.
 struct Key {
   spec::State state;
   // Translations that some TLB may still use: (VMID, IPA, size, level, output),

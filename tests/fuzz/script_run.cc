@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fuzz/script_run.h"
 
+#include <cstddef>
 #include <memory>
+#include <numeric>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "hyp/abi.h"
 #include "hyp/hypervisor.h"
 #include "platforms/shell/parser.h"
@@ -42,8 +47,11 @@ ScriptRun::~ScriptRun() {
 std::string ScriptRun::Boot() {
   auto config = setup_.Config();
   if (!config.has_value()) return config.error().what;
-  oracle_ =
-      std::make_unique<spec::Oracle>(spec::Oracle::Options{.in_turns = true});
+  oracle_ = std::make_unique<spec::Oracle>(spec::Oracle::Options{
+      .in_turns = true, .at_guest = [this](unsigned cpu, uint64_t pc) {
+        scheduler_.OnPoint(cpu, sim::SchedulingPoint::kGuest, pc);
+      }});
+  config->machine.guest = oracle_->Guest();
   config->machine.record_events = false;
   config->machine.scheduling_point =
       [this](unsigned cpu, sim::SchedulingPoint point, uint64_t address) {
@@ -57,6 +65,9 @@ std::string ScriptRun::Boot() {
 }
 
 std::string ScriptRun::Do(const std::string& line) {
+  if (booted()) {
+    if (const auto wrong = DoRun(line)) return *wrong;
+  }
   const auto parsed = shell::Parse(line, {names_, setup_.cpus()});
   if (!parsed.has_value()) return parsed.error().what;
   const auto apply = [&](const auto& command) -> std::string {
@@ -74,7 +85,7 @@ std::string ScriptRun::Do(const std::string& line) {
   }
   if (IsForPeople(*parsed)) return "";
   if (const auto* start = parsed->As<shell::StartCommand>())
-    return Start(*start);
+    return Start(start->cpu, {*start->command});
   if (const auto* step = parsed->As<shell::StepCommand>()) return Step(*step);
   if (const auto* join = parsed->As<shell::JoinCommand>()) return Join(*join);
   if (const auto* expect = parsed->As<shell::ExpectCommand>())
@@ -82,30 +93,30 @@ std::string ScriptRun::Do(const std::string& line) {
   if (const auto* on = parsed->As<shell::OnCommand>()) {
     if (const auto* expect = on->command->As<shell::ExpectCommand>())
       return Expect(*expect, jobs_[on->cpu]);
-    return DoOn(on->cpu, *on->command);
+    return DoOn(on->cpu, {*on->command});
   }
-  return DoOn(0, *parsed);
+  return DoOn(0, {*parsed});
 }
 
 // ---- Which CPU, and when ----------------------------------------------------
 
-std::string ScriptRun::DoOn(unsigned cpu, const Command& command) {
+std::string ScriptRun::DoOn(unsigned cpu, Job job) {
   to_expect_ = "";
   if (scheduler_.Busy(cpu)) return absl::StrCat("CPU ", cpu, " is busy");
   if (scheduler_.AnyBusy()) {
     // Another may have a lock that it needs.
-    Launch(cpu, command);
+    Launch(cpu, std::move(job));
     scheduler_.Join(cpu);
     return EndOn(cpu);
   }
   const sim::OnCpu on_cpu(board_->machine(), cpu);
-  jobs_[cpu] = {command};
+  jobs_[cpu] = std::move(job);
   Work(cpu, jobs_[cpu]);
   return EndOn(cpu);
 }
 
-void ScriptRun::Launch(unsigned cpu, const Command& command) {
-  jobs_[cpu] = {command};
+void ScriptRun::Launch(unsigned cpu, Job job) {
+  jobs_[cpu] = std::move(job);
   scheduler_.Start(board_->machine(), cpu,
                    [this, cpu] { Work(cpu, jobs_[cpu]); });
 }
@@ -118,12 +129,11 @@ std::string ScriptRun::EndOn(unsigned cpu) {
   return jobs_[cpu].wrong;
 }
 
-std::string ScriptRun::Start(const shell::StartCommand& start) {
+std::string ScriptRun::Start(unsigned cpu, Job job) {
   to_expect_ = "";
-  if (scheduler_.Busy(start.cpu))
-    return absl::StrCat("CPU ", start.cpu, " is busy");
-  Launch(start.cpu, *start.command);
-  return EndOn(start.cpu);
+  if (scheduler_.Busy(cpu)) return absl::StrCat("CPU ", cpu, " is busy");
+  Launch(cpu, std::move(job));
+  return EndOn(cpu);
 }
 
 std::string ScriptRun::Step(const shell::StepCommand& step) {
@@ -151,7 +161,9 @@ std::string ScriptRun::Join(const shell::JoinCommand& join) {
 // ---- As the CPU -------------------------------------------------------------
 
 void ScriptRun::Work(unsigned cpu, Job& job) {
-  if (const auto* call = job.command.As<CallCommand>()) {
+  if (job.run.has_value()) {
+    Run(cpu, *job.run, job);
+  } else if (const auto* call = job.command.As<CallCommand>()) {
     Call(*call, job);
   } else if (const auto* hvc = job.command.As<shell::HvcCommand>()) {
     const auto& x = hvc->x;
@@ -183,6 +195,55 @@ void ScriptRun::Call(const CallCommand& call, Job& job) {
   job.reply = reply;
   if (!reply.ok())
     job.to_expect = absl::StrCat("expect ", tests::ToString(reply));
+}
+
+std::optional<std::string> ScriptRun::DoRun(const std::string& line) {
+  const size_t colon = line.find(" :");
+  std::vector<std::string> words =
+      absl::StrSplit(line.substr(0, colon), ' ', absl::SkipEmpty());
+  const bool starts = !words.empty() && words[0] == "start";
+  uint64_t cpu = 0;
+  if (words.size() > 2 && (starts || words[0] == "on")) {
+    if (!absl::SimpleAtoi(words[1], &cpu) || cpu >= cpus()) return std::nullopt;
+    words.erase(words.begin(), words.begin() + 2);
+  } else if (starts) {
+    return std::nullopt;
+  }
+  if (words.empty() || words[0] != "run") return std::nullopt;
+  RunLine run;
+  spec::RunAnswer& answer = run.answer;
+  uint64_t result = 0, intid = 0;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const std::vector<std::string> field = absl::StrSplit(words[i], '=');
+    uint64_t* const to = field[0] == "answered"     ? &answer.answered
+                         : field[0] == "value"      ? &answer.mmio_value
+                         : field[0] == "result"     ? &result
+                         : field[0] == "interrupts" ? &answer.interrupts
+                         : field[0] == "intid"      ? &intid
+                                                    : nullptr;
+    if (to == nullptr || field.size() != 2 ||
+        (!absl::SimpleAtoi(field[1], to) &&
+         !absl::SimpleHexAtoi(field[1], to))) {
+      return absl::StrCat("run: '", words[i], "' says nothing");
+    }
+  }
+  if (result != 0)
+    std::iota(answer.result.begin(), answer.result.end(), result);
+  answer.intid[0] = static_cast<uint32_t>(intid);
+  run.text = colon == std::string::npos ? "" : line.substr(colon + 2);
+  const auto program = spec::ParseGuestProgram(run.text);
+  if (!program.has_value())
+    return absl::StrCat("'", run.text, "' is no program of a guest");
+  run.program = *program;
+  Job job;
+  job.run = std::move(run);
+  return starts ? Start(static_cast<unsigned>(cpu), std::move(job))
+                : DoOn(static_cast<unsigned>(cpu), std::move(job));
+}
+
+void ScriptRun::Run(unsigned cpu, const RunLine& run, Job& job) {
+  scheduler_.OnPoint(cpu, sim::SchedulingPoint::kGuest, 0);
+  job.reply = oracle_->RunVcpu(run.answer, run.program, run.text);
 }
 
 void ScriptRun::HostAccess(const AccessCommand& access, Job& job) {

@@ -7,6 +7,12 @@
 // Understood: machine, ram, cpus; call, let, finish, hvc; host and guest
 // accesses and calls; resume; on, start, step and join CPU; expect RESULT.
 // Other commands do nothing.
+//
+// And one that the simulator has not:
+//   run [answered=N] [value=N] [result=N] [interrupts=N] [intid=N] [: STEPS]
+// The host fills in the run page of the vCPU that is loaded (all else of its
+// half is 0; `result` is x0, x1 to x3 are the numbers after it) and calls
+// vcpu_run, while which the guest does the steps (tests/spec/guest_program.h).
 #ifndef HOLDFAST_TESTS_FUZZ_SCRIPT_RUN_H_
 #define HOLDFAST_TESTS_FUZZ_SCRIPT_RUN_H_
 
@@ -58,19 +64,26 @@ class ScriptRun {
   const std::string& wrong(unsigned cpu) const { return jobs_[cpu].wrong; }
 
  private:
+  // `run`.
+  struct RunLine {
+    spec::RunAnswer answer;
+    spec::GuestProgram program;
+    std::string text;
+  };
   // A command on a CPU, and what it came to.
   struct Job {
     shell::Command command;
+    std::optional<RunLine> run = std::nullopt;
     std::optional<tests::Reply> reply = std::nullopt;  // of a call
     std::string to_expect = "";
     std::string wrong = "";
   };
 
   std::string Boot();
-  std::string DoOn(unsigned cpu, const shell::Command& command);
+  std::string DoOn(unsigned cpu, Job job);
   // Stops at scheduling points.
-  void Launch(unsigned cpu, const shell::Command& command);
-  std::string Start(const shell::StartCommand& start);
+  void Launch(unsigned cpu, Job job);
+  std::string Start(unsigned cpu, Job job);
   std::string Step(const shell::StepCommand& step);
   std::string Join(const shell::JoinCommand& join);
   // What there is to say when it has ended; nothing if it has not.
@@ -79,6 +92,9 @@ class ScriptRun {
   // As the CPU.
   void Work(unsigned cpu, Job& job);
   void Call(const shell::CallCommand& call, Job& job);
+  // Nothing: the line is another command's. `wrong`: it is no good one.
+  std::optional<std::string> DoRun(const std::string& line);
+  void Run(unsigned cpu, const RunLine& run, Job& job);
   void HostAccess(const shell::AccessCommand& access, Job& job);
   // A bad line if no such guest runs there.
   void Guest(unsigned cpu, const shell::VcpuName& vcpu,

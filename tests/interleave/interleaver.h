@@ -7,15 +7,18 @@
 // machine made anew, under the oracle; a failure is a script of `start` and
 // `step` lines that does it again.
 //
+// What guests tell each other with no lock (power states, interrupts) is no
+// point: between two such steps of EL2's with no other point nothing comes.
+//
 // Orders that cannot differ are tried once:
-// - A CPU may be left only where it is about to ask for a lock, or to access
-//   memory; and anywhere, in favour of one that is about to access memory. All
-//   else that CPUs share is changed under locks (the oracle reports what is
-//   not), so what lies between two requests moves as one.
-// - Two such stretches that have no lock in common, and of which none accesses
-//   memory, can be swapped: sleep sets (Godefroid, "Partial-Order Methods for
-//   the Verification of Concurrent Systems", 1996, ch. 5) leave out the second
-//   order.
+// - A CPU may be left only where it is about to ask for a lock, to access
+//   memory, or to run a guest; and anywhere, in favour of one that is about to
+//   access memory. All else that CPUs share is changed under locks (the oracle
+//   reports what is not), so what lies between two requests moves as one.
+// - Two such stretches that have no lock in common, of which none accesses
+//   memory, and not both are of a vcpu_run, can be swapped: sleep sets
+//   (Godefroid, "Partial-Order Methods for the Verification of Concurrent
+//   Systems", 1996, ch. 5) leave out the second order.
 #ifndef HOLDFAST_TESTS_INTERLEAVE_INTERLEAVER_H_
 #define HOLDFAST_TESTS_INTERLEAVE_INTERLEAVER_H_
 

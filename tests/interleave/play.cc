@@ -15,7 +15,7 @@ namespace holdfast::interleave {
 using sim::SchedulingPoint;
 
 bool Footprint::CommutesWith(const Footprint& other) const {
-  if (accesses || other.accesses) return false;
+  if (accesses || other.accesses || (guests && other.guests)) return false;
   return std::none_of(locks.begin(), locks.end(), [&](uint64_t lock) {
     return other.locks.contains(lock);
   });
@@ -75,6 +75,12 @@ bool Play::IsAboutToAccess(unsigned cpu) const {
          scheduler.stop(cpu).point == SchedulingPoint::kAccess;
 }
 
+// Its power states, interrupts and the like are under no lock.
+bool Play::RunsGuest(unsigned cpu) const {
+  return next_line_[cpu] != 0 &&
+         race_.cpus[cpu][next_line_[cpu] - 1].rfind("run", 0) == 0;
+}
+
 void Play::Note(Footprint* footprint, unsigned cpu) const {
   for (const auto& [lock, holder] : run_->scheduler().holders()) {
     if (holder == cpu) footprint->locks.insert(NameOfLock(lock));
@@ -102,6 +108,7 @@ Footprint Play::Stretch(unsigned cpu) {
   Footprint footprint;
   Note(&footprint, cpu);
   footprint.accesses = IsAboutToAccess(cpu);
+  footprint.guests = RunsGuest(cpu);
   const std::string step = absl::StrCat("step ", cpu);
   while (true) {
     words_.Add(step);
@@ -115,7 +122,8 @@ Footprint Play::Stretch(unsigned cpu) {
     Note(&footprint, cpu);
     const SchedulingPoint point = scheduler.stop(cpu).point;
     may_leave_ = point == SchedulingPoint::kLockRequested ||
-                 point == SchedulingPoint::kAccess;
+                 point == SchedulingPoint::kAccess ||
+                 point == SchedulingPoint::kGuest;
     if (may_leave_) return footprint;
     // Walkers do not see a table that is not linked yet.
     if (point == SchedulingPoint::kTableStore &&

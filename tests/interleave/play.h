@@ -23,6 +23,7 @@ struct Footprint {
   // Taken, or held from before; named alike on all machines.
   absl::btree_set<uint64_t> locks;
   bool accesses = false;  // memory, as the host or a guest
+  bool guests = false;    // what guests tell each other with no lock
 
   // Whether it makes no difference which of the two is first.
   bool CommutesWith(const Footprint& other) const;
@@ -54,6 +55,7 @@ class Play {
 
  private:
   bool IsReady(unsigned cpu) const;
+  bool RunsGuest(unsigned cpu) const;
   // Begins the next line of a CPU that has nothing under way, until one stops
   // or there is none.
   void StartNext(unsigned cpu);

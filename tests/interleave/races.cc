@@ -57,10 +57,11 @@ class Builder {
     return *this;
   }
 
-  // A VM of two vCPUs, with stock.
-  Builder& Make(const VmFrames& vm, bool is_protected) {
+  // A VM with vCPUs 0 and 1, with stock. It may have more.
+  Builder& Make(const VmFrames& vm, bool is_protected, uint64_t most = 2) {
     Before("call reserve_vm");
-    Before(Call("init_vm", vm.handle, vm.memory(), vm.root(), 2, is_protected));
+    Before(
+        Call("init_vm", vm.handle, vm.memory(), vm.root(), most, is_protected));
     for (const uint64_t index : {0, 1}) {
       Before(Call("host_share_hyp", vm.run_page(index)));
       Before(Call("init_vcpu", vm.handle, index, vm.vcpu(index),
@@ -277,6 +278,44 @@ std::vector<Situation> Situations(unsigned cpus) {
       .Page(kData)
       .Shared(vm);
   all.push_back(loan.Take());
+
+  // vCPUs 0 and 1 run, on CPUs 0 and 1; vCPU 2 is off.
+  Builder guests("guests", "a protected VM whose vCPUs run, with a page", cpus);
+  guests.Make(vm, true, 3)
+      .Before(Call("host_share_hyp", second.run_page(0)))
+      .Before(
+          Call("init_vcpu", vm.handle, 2, second.vcpu(0), second.run_page(0)))
+      .Load(vm)
+      .Before(Call("host_donate_guest", kData, 0, 1))
+      .Before("run : hvc 0xc4000003 1 0x8000 7")
+      .Before("on 1 run : hvc 0x1234")
+      .Do("run : write 0; read 0")
+      .Hot("run : write 0")
+      .Do("run : hvc 0xc6000003 0; write 0")   // MEM_SHARE
+      .Do("run : hvc 0xc6000004 0; read 0")    // MEM_UNSHARE
+      .Do("run : hvc 0xc6000006 1; read 0")    // POISON_ABORTS
+      .Hot("run : hvc 0xc4000003 2 0x4000 5")  // CPU_ON
+      .Do("run : hvc 0xc4000003 1 0x4000 6")
+      .Do("run : hvc 0xc4000004 0; hvc 0xc4000004 1")  // AFFINITY_INFO
+      .Do("run : hvc 0xc4000004 2")
+      .Do("run : hvc 0x84000002")   // CPU_OFF
+      .Hot("run : hvc 0x84000008")  // SYSTEM_OFF
+      .Do("run : hvc 0x84000009")
+      .Do("run : hvc 0xc6000005 0x1000 1; write 0x1008")  // MMIO_MAP
+      .Do("run : read 0x1008 4")
+      .Do("run : sgi 0x3000006; sgi 0x10005000000")
+      .Do("run : wfi; ack; wfi 7")
+      .Do("run answered=1 value=1 result=10 interrupts=1 intid=40 : wfe")
+      .Hot("call vcpu_put")
+      .Do(Call("vcpu_load", vm.handle, 0))
+      .Do(Call("vcpu_load", vm.handle, 2))
+      .Do("call vcpu_in_poison_fault")
+      .Hot(Call("force_reclaim_guest_page", kData, 1))
+      .Do(Call("host_donate_guest", kData + 1, 1, 1))
+      .Hot(Call("start_teardown_vm", vm.handle))
+      .Do(Call("drain_vm", vm.handle))
+      .Do(Access("read", kData));
+  all.push_back(guests.Take());
 
   // One CPU runs the one, one the other.
   Builder two("two", "a VM of each kind, each with a page", cpus);

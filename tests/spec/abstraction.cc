@@ -354,6 +354,7 @@ void Abstraction::ReadVm(uint64_t handle, Stores stores, State* state) {
   if (vm->pages != view.pages) vm.Mut().pages = view.pages;
   if (vm->stock_frames != view.stock_frames)
     vm.Mut().stock_frames = view.stock_frames;
+  if (vm->devices != view.devices) vm.Mut().devices = view.devices;
   known->view = std::move(view);
 }
 

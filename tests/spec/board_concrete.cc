@@ -201,6 +201,10 @@ void BoardConcrete::ReadVm(uint64_t handle,
   vm_table::Vm& vm = *vms_.at(handle);
   view->pages = vm.guest_pages;
   view->stock_frames = vm.stock_frames;
+  view->devices.clear();
+  for (size_t i = 0; i < vm.device_count; ++i) {
+    view->devices.push_back({vm.devices[i].start.value(), vm.devices[i].size});
+  }
   view->stock.clear();
   pgtable::PoolInspector::Free(
       vm.stage2.stock, [&](uint64_t pa) { return PageWords(pa); },

@@ -36,6 +36,7 @@ struct VmView {
   uint64_t pages = 0;
   uint64_t stock_frames = 0;
   std::vector<uint64_t> stock;  // free frames, in any order
+  std::vector<Device> devices;
 };
 
 class Concrete {

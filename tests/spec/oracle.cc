@@ -44,6 +44,8 @@ void Oracle::Attach(tests::Board& board) {
   abstraction_ = std::make_unique<Abstraction>(*concrete_,
                                                board.machine().cpus(), &state_);
   contents_ = std::make_unique<Contents>(concrete_->layout());
+  state_.guests.clear();
+  Follow(state_.guests, *state_.table);
   ReportWrong(0);
 }
 
@@ -53,6 +55,8 @@ void Oracle::Resync() {
   abstraction_->ReadAll(&state_);
   abstraction_->wrong().clear();
   contents_->Forget();
+  state_.guests.clear();
+  Follow(state_.guests, *state_.table);
   reports_.clear();
   early_accesses_.clear();
   more_reports_ = 0;
@@ -102,6 +106,7 @@ void Oracle::OnPoint(unsigned cpu, SchedulingPoint point, uint64_t address) {
     case SchedulingPoint::kLockWait:
     case SchedulingPoint::kTlbi:
     case SchedulingPoint::kBarrier:
+    case SchedulingPoint::kGuest:
       return;
   }
 }
@@ -122,6 +127,7 @@ void Oracle::Read(const Part& part, Abstraction::Stores stores,
       return;
     case Part::Kind::kTable:
       abstraction_->ReadTable(&state_);
+      Follow(state_.guests, *state_.table);
       return;
     case Part::Kind::kHost:
       abstraction_->ReadHost(stores, &state_, changed);
@@ -171,6 +177,11 @@ void Oracle::Acquired(unsigned index, const Part& part) {
       const Cow<VmTable> before = state_.table;
       Read(part, stores, &changed);
       cpu.section.table = {state_.table, state_.table};
+      if (cpu.running.has_value() && cpu.running->trap.has_value()) {
+        cpu.running->at_table = state_.guests;
+        SgiAtTable(state_.guests, *state_.table, cpu.running->vcpu,
+                   *cpu.running->trap);
+      }
       if (!(before == state_.table)) diff = Diff(*before, *state_.table);
       break;
     }
@@ -395,7 +406,12 @@ Run Oracle::RunOf(unsigned index, const Begun& begun, const Outcome& found,
                                   ? *style_seen
                                   : begun.style,
               .found = found,
-              .tables_free = std::min(host_tables_free_, hyp_tables_free_)});
+              .tables_free = std::min(host_tables_free_, hyp_tables_free_),
+              .guests = &state_.guests,
+              .guests_at_table =
+                  cpu.running.has_value() && cpu.running->at_table.has_value()
+                      ? &*cpu.running->at_table
+                      : nullptr});
 }
 
 void Oracle::End(unsigned index, const Begun& begun, Run& run,
@@ -424,6 +440,7 @@ void Oracle::End(unsigned index, const Begun& begun, Run& run,
 
 tests::Reply Oracle::Call(uint64_t id, uint64_t x1, uint64_t x2, uint64_t x3,
                           uint64_t x4, uint64_t x5) {
+  if (id == HF_VCPU_RUN) return DoRunVcpu({}, "nothing to do");
   const unsigned cpu = ThisCpu();
   const Arguments x = {x1, x2, x3, x4, x5};
   const Begun begun = Begin(cpu, id == HF_SET_ABORT_STYLE);
@@ -435,15 +452,6 @@ tests::Reply Oracle::Call(uint64_t id, uint64_t x1, uint64_t x2, uint64_t x3,
                                              : std::nullopt);
   const Outcome expected = HostCall(run, id, x);
   End(cpu, begun, run, expected, CallText(id, x));
-  const vm_table::Vcpu* loaded = board_->hv().loaded(cpu);
-  if (id == HF_VCPU_RUN && loaded != nullptr && reply.ok()) {
-    const uint64_t page = loaded->run_page().value();
-    const uint64_t* const words = concrete_->PageWords(page << kPageShift);
-    for (uint64_t i = 0; i < offsetof(hf_run_page, answered) / 8; ++i) {
-      contents_->Wrote(kHypWrote, (page << kPageShift) + 8 * i,
-                       __atomic_load_n(words + i, __ATOMIC_RELAXED), state_);
-    }
-  }
   return reply;
 }
 

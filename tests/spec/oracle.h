@@ -29,6 +29,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -43,6 +44,7 @@
 #include "tests/spec/abstraction.h"
 #include "tests/spec/board_concrete.h"
 #include "tests/spec/contents.h"
+#include "tests/spec/guest_program.h"
 #include "tests/spec/run.h"
 #include "tests/spec/state.h"
 #include "tests/spec/steps.h"
@@ -63,6 +65,8 @@ class Oracle {
     // another's call is checked too. It must be right before that call's
     // section or after it.
     bool in_turns = false;
+    // A guest is about to run: others may come in between.
+    std::function<void(unsigned cpu, uint64_t pc)> at_guest = {};
   };
 
   Oracle() : Oracle(Options()) {}
@@ -77,6 +81,14 @@ class Oracle {
       OnPoint(cpu, point, address);
     };
   }
+  // For MachineConfig::guest, with CPUs that take turns: guests do what they
+  // are told (RunVcpu). Without it they do nothing.
+  auto Guest() {
+    return [this](unsigned cpu, const Stage2Context& context,
+                  machine::GuestState& guest) {
+      return RunGuest(cpu, context, guest);
+    };
+  }
   void OnPoint(unsigned cpu, sim::SchedulingPoint point, uint64_t address);
 
   // The board it watches, at rest. Before that it sees nothing.
@@ -87,6 +99,10 @@ class Oracle {
 
   tests::Reply Call(uint64_t id, uint64_t x1 = 0, uint64_t x2 = 0,
                     uint64_t x3 = 0, uint64_t x4 = 0, uint64_t x5 = 0);
+  // The host fills its half of the run page, if a vCPU is loaded, and runs it;
+  // meanwhile the guest does what the program says. `text`: for reports.
+  tests::Reply RunVcpu(const RunAnswer& answer, const GuestProgram& program,
+                       const std::string& text);
   hyp::HostAbortAction HostAbort(const hyp::HostAbort& abort);
   // A vCPU must be loaded.
   hyp::GuestAction GuestCall(hyp::GuestRegs& regs);
@@ -126,6 +142,28 @@ class Oracle {
   void Resync();
 
  private:
+  // What a call began with.
+  struct Begun {
+    Cpu cpu;
+    bool loaded_is_protected = false;
+    uint64_t style = 0;
+    uint64_t style_changes = 0;
+    bool sets_style = false;
+    uint64_t events = 0;  // of the CPU's ring
+  };
+  // A vcpu_run under way.
+  struct Running {
+    Begun begun;
+    LoadedVcpu vcpu;
+    RunAnswer answer;
+    GuestProgram program;
+    std::string text;
+    size_t next = 0;  // of its steps
+    // Since the guest ran last: why EL2 was entered, and guests as they were
+    // when the VM table's lock was taken.
+    std::optional<GuestTrapped> trap;
+    std::optional<Guests> at_table;
+  };
   struct PerCpu {
     bool in_call = false;
     std::vector<Part> held;
@@ -142,15 +180,7 @@ class Oracle {
     bool access_races = false;
     // Of an access under way.
     std::optional<uint64_t> accessing;
-  };
-  // What a call began with.
-  struct Begun {
-    Cpu cpu;
-    bool loaded_is_protected = false;
-    uint64_t style = 0;
-    uint64_t style_changes = 0;
-    bool sets_style = false;
-    uint64_t events = 0;  // of the CPU's ring
+    std::optional<Running> running;
   };
 
   Begun Begin(unsigned index, bool sets_style = false);
@@ -179,6 +209,20 @@ class Oracle {
   std::string EventsSince(unsigned index, uint64_t count) const;
   bool OthersHold(unsigned cpu) const;
 
+  // Guests (oracle_guest.cc).
+  static constexpr size_t kRunPageWords = 64;  // that are EL2's
+  std::array<uint64_t, kRunPageWords> FirstHalf(uint64_t run_page) const;
+  void FillRunPage(uint64_t run_page, const RunAnswer& answer);
+  tests::Reply DoRunVcpu(const GuestProgram& program, const std::string& text);
+  GuestTrap RunGuest(unsigned cpu, const Stage2Context& context,
+                     machine::GuestState& guest);
+  GuestTrap Play(unsigned cpu, uint64_t handle, const Stage2Context& context,
+                 machine::GuestState& guest);
+  std::string EntryTrouble(unsigned cpu, const Stage2Context& context,
+                           const machine::GuestState& guest);
+  // What the contract makes of the stretch that ends here.
+  static GuestTurn TurnOf(const Running& running, Run& run);
+
   std::optional<Stage2Context> ContextOf(uint64_t handle);
   template <class DoAccess>
   auto HostAccess(uint64_t address, bool is_write, uint64_t value,
@@ -200,6 +244,10 @@ class Oracle {
     std::optional<sim::FaultKind> fault = std::nullopt;
   };
   void Accessed(unsigned index, const AccessDone& access);
+  // A step of a guest's: the fault, or nothing.
+  std::optional<sim::Fault> StepAccess(unsigned cpu, uint64_t handle,
+                                       const Stage2Context& context,
+                                       const GuestStep& step, GuestRegs& regs);
   // Whether a word of a page that has become the host's may be other than zero:
   // it has written there already.
   bool HostMayHaveWritten(uint64_t address, uint64_t value) const;

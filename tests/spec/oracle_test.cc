@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/hash/hash.h"
+#include "absl/strings/str_format.h"
 #include "base/machine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -408,6 +409,112 @@ TEST_F(OracleTest, ShowsAReachThatIsTooFar) {
   machine::StorePte(HostEntry(pfn), pfn * kPageSize | 0x7ff);
   EXPECT_TRUE(oracle_.Load(pfn * kPageSize).has_value());
   EXPECT_THAT(oracle_.Trouble(), HasSubstr("the host reached"));
+}
+
+// ---- Guests that run --------------------------------------------------------
+
+// CPUs take turns; the guest's side of it goes through a hook.
+class GuestOracleTest : public testing::Test {
+ protected:
+  using Trapped = std::function<void(machine::GuestState&, GuestTrap&)>;
+
+  GuestOracleTest()
+      : oracle_({.in_turns = true}),
+        world_({.cpus = 2,
+                .print_violations = false,
+                .scheduling_point = oracle_.Hook(),
+                .guest = [this](unsigned cpu, const Stage2Context& context,
+                                machine::GuestState& guest) {
+                  if (entered_) entered_(guest);
+                  GuestTrap trap = oracle_.Guest()(cpu, context, guest);
+                  if (trapped_) trapped_(guest, trap);
+                  return trap;
+                }}) {
+    oracle_.Attach(world_.board());
+  }
+
+  int64_t Run(const std::string& program, const RunAnswer& answer = {}) {
+    const auto steps = ParseGuestProgram(program);
+    EXPECT_TRUE(steps.has_value()) << program;
+    return oracle_.RunVcpu(answer, *steps, program).result();
+  }
+  void Load(const tests::HostVm& vm, uint64_t index = 0) {
+    EXPECT_TRUE(oracle_.Call(HF_VCPU_LOAD, vm.handle, index).ok());
+  }
+
+  Oracle oracle_;
+  std::function<void(machine::GuestState&)> entered_;
+  Trapped trapped_;
+  tests::World world_;
+};
+
+TEST_F(GuestOracleTest, IsContentWithDevices) {
+  Load(world_.MakeVm(1, 8, /*is_protected=*/false));
+  for (const char* access : {"1", "1 signed", "1 wide", "1 signed wide", "2",
+                             "2 signed wide", "4", "4 signed wide", "8 wide"}) {
+    for (const char* what : {"read", "write"}) {
+      EXPECT_EQ(Run(absl::StrFormat("%s 0x9000010 %s", what, access)),
+                HF_EXIT_MMIO);
+      EXPECT_EQ(Run("", {.answered = 1, .mmio_value = 0x8182'8384'8586'8788}),
+                HF_EXIT_INTERRUPT);
+    }
+  }
+  EXPECT_EQ(oracle_.FullTrouble(), "");
+}
+
+TEST_F(GuestOracleTest, IsContentWithCores) {
+  const tests::HostVm vm = world_.MakeVm(2, 8);
+  Load(vm);
+  EXPECT_EQ(Run("hvc 0xc4000003 1 0x8000 7"), HF_EXIT_CPU_ON);
+  {
+    sim::OnCpu other(world_.machine(), 1);
+    Load(vm, 1);
+    EXPECT_EQ(Run("hvc 0xc4000004 0; sgi 0x5000001"), HF_EXIT_KICK);
+  }
+  EXPECT_EQ(Run("wfi; ack; wfi 12"), HF_EXIT_WAIT);
+  EXPECT_EQ(Run("hvc 0x84000009"), HF_EXIT_SYSTEM_RESET);
+  sim::OnCpu other(world_.machine(), 1);
+  EXPECT_EQ(Run("hvc 0x1234"), HF_EXIT_SYSTEM_RESET);
+  EXPECT_EQ(oracle_.FullTrouble(), "");
+}
+
+TEST_F(GuestOracleTest, ShowsARegisterThatIsNotTheGuests) {
+  Load(world_.MakeVm(1, 8));
+  EXPECT_EQ(Run("hvc 0x1234 1"), HF_EXIT_CALL);
+  entered_ = [](machine::GuestState& guest) { guest.regs.x[2] = 99; };
+  EXPECT_EQ(Run("", {.answered = 1, .result = {1, 2, 3, 4}}),
+            HF_EXIT_INTERRUPT);
+  EXPECT_THAT(oracle_.Trouble(),
+              AllOf(HasSubstr("the guest goes on"),
+                    HasSubstr("x2: expected 0x3, found 0x63")));
+}
+
+TEST_F(GuestOracleTest, ShowsAnInterruptThatNobodySent) {
+  Load(world_.MakeVm(1, 8));
+  entered_ = [](machine::GuestState& guest) {
+    machine::PendGuestInterrupt(guest, 27);
+  };
+  Run("");
+  EXPECT_THAT(oracle_.Trouble(), HasSubstr("interrupt 27"));
+}
+
+// What EL2 took differs from what the guest did: then so does what it tells.
+TEST_F(GuestOracleTest, ShowsAWrongRunPage) {
+  Load(world_.MakeVm(1, 8, /*is_protected=*/false));
+  trapped_ = [](machine::GuestState& guest, GuestTrap&) {
+    guest.regs.x[5] = 0x1234;
+  };
+  EXPECT_EQ(Run("write 0x9000010 2"), HF_EXIT_MMIO);
+  EXPECT_THAT(oracle_.Trouble(), AllOf(HasSubstr("run page, word 3"),
+                                       HasSubstr("found    0x1234")));
+}
+
+TEST_F(GuestOracleTest, ShowsAWrongExit) {
+  Load(world_.MakeVm(1, 8));
+  trapped_ = [](machine::GuestState&, GuestTrap& trap) { trap = {}; };
+  EXPECT_EQ(Run("hvc 0x1234"), HF_EXIT_INTERRUPT);
+  EXPECT_THAT(oracle_.Trouble(), AllOf(HasSubstr("expected x0 0, x1 0x3,"),
+                                       HasSubstr("found    x0 0, x1 0,")));
 }
 
 TEST(ContentsTest, KnowsWhoMayKnow) {

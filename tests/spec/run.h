@@ -25,6 +25,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
+#include "tests/spec/guest.h"
 #include "tests/spec/layout.h"
 #include "tests/spec/state.h"
 
@@ -73,6 +74,10 @@ class Run {
     Outcome found;
     // Pages that EL2's own stocks of tables still have.
     uint64_t tables_free = ~uint64_t{0};
+    // Guests, to be changed, and as they were when the VM table's lock was last
+    // taken. Null: nobody knows of them.
+    Guests* guests = nullptr;
+    const Guests* guests_at_table = nullptr;
   };
   explicit Run(Input input);
 
@@ -84,6 +89,10 @@ class Run {
   bool TablesLow(uint64_t ranges, uint64_t pages) const;
   // Of the VM whose vCPU is loaded.
   bool loaded_is_protected() const { return in_.loaded_is_protected; }
+
+  bool knows_guests() const { return in_.guests != nullptr; }
+  Guests& guests() { return *in_.guests; }
+  const Guests* guests_at_table() const { return in_.guests_at_table; }
 
   // The CPU's own part, and the style of aborts: no lock, the steps' to change.
   Cpu cpu;

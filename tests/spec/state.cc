@@ -192,6 +192,11 @@ std::string Diff(uint64_t handle, const Vm& expected, const Vm& found) {
                           "  %s pages\n    expected %u\n    found    %u\n", vm,
                           expected.pages, found.pages);
   }
+  if (expected.devices != found.devices) {
+    absl::StrAppendFormat(&text,
+                          "  %s devices\n    expected %u\n    found    %u\n",
+                          vm, expected.devices.size(), found.devices.size());
+  }
   if (expected.stock_frames != found.stock_frames) {
     absl::StrAppendFormat(
         &text, "  %s frames given\n    expected %u\n    found    %u\n", vm,

@@ -20,6 +20,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "tests/spec/cow.h"
+#include "tests/spec/guest.h"
 
 namespace holdfast::spec {
 
@@ -155,6 +156,12 @@ struct GuestEntry {
 };
 // A table below the root: its level, and the first gfn it translates.
 using TableKey = std::pair<int8_t, uint64_t>;
+// Pages that a guest says are devices.
+struct Device {
+  uint64_t first = 0;  // IPA
+  uint64_t size = 0;
+  bool operator==(const Device&) const = default;
+};
 // A VM's lock: its stage 2, and the frames its tables come from.
 struct Vm {
   absl::btree_map<uint64_t, GuestEntry> entries;  // by the first gfn of each
@@ -162,6 +169,7 @@ struct Vm {
   absl::btree_set<uint64_t> stock;  // frames that are no table yet
   uint64_t pages = 0;               // valid ones, as EL2 counts them
   uint64_t stock_frames = 0;  // given and not given back, as EL2 counts them
+  std::vector<Device> devices;
   bool operator==(const Vm&) const = default;
 };
 
@@ -184,6 +192,7 @@ struct State {
   absl::btree_map<uint64_t, Cow<Vm>> vms;  // by handle: live and dying ones
   std::vector<Cpu> cpus;
   uint64_t abort_style = 0;
+  Guests guests;
 
   bool operator==(const State&) const = default;
   std::string ToString() const;
@@ -257,9 +266,13 @@ H AbslHashValue(H h, const GuestEntry& e) {
                     e.level, e.odd);
 }
 template <class H>
+H AbslHashValue(H h, const Device& d) {
+  return H::combine(std::move(h), d.first, d.size);
+}
+template <class H>
 H AbslHashValue(H h, const Vm& vm) {
   return H::combine(std::move(h), vm.entries, vm.tables, vm.stock, vm.pages,
-                    vm.stock_frames);
+                    vm.stock_frames, vm.devices);
 }
 template <class H>
 H AbslHashValue(H h, const LoadedVcpu& v) {
@@ -273,7 +286,7 @@ H AbslHashValue(H h, const Cpu& c) {
 template <class H>
 H AbslHashValue(H h, const State& s) {
   return H::combine(std::move(h), s.host, s.hyp, s.table, s.vms, s.cpus,
-                    s.abort_style);
+                    s.abort_style, s.guests);
 }
 
 }  // namespace holdfast::spec

@@ -13,7 +13,10 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 
+#include "hyp/abi.h"
+#include "tests/spec/guest.h"
 #include "tests/spec/run.h"
 #include "tests/spec/state.h"
 
@@ -43,6 +46,61 @@ struct GuestOutcome {
 GuestOutcome GuestCall(Run& run, const std::array<uint64_t, 4>& x, uint64_t pc);
 // An abort of its; it exits.
 GuestOutcome GuestAbort(Run& run, const Exit& exit);
+
+// ---- Guests that run -------------------------------------------------------
+
+// The host's half of a run page, as it is when vcpu_run begins.
+struct RunAnswer {
+  uint64_t answered = 0;
+  uint64_t mmio_value = 0;
+  std::array<uint64_t, 4> result{};
+  uint64_t interrupts = 0;
+  std::array<uint32_t, HF_MAX_INTERRUPTS> intid{};
+};
+// EL2's half when the vCPU has stopped; all else of it is 0.
+struct RunExit {
+  uint64_t exit = 0;
+  uint64_t syndrome = 0;
+  uint64_t ipa = 0;
+  uint64_t value = 0;
+  std::array<uint64_t, 4> x{};
+  bool operator==(const RunExit&) const = default;
+};
+std::string ToString(const RunExit& exit);
+
+// Why EL2 was entered from a guest.
+struct GuestTrapped {
+  enum class Kind : uint8_t { kSync, kInterrupt, kSError };
+  Kind kind = Kind::kInterrupt;
+  uint64_t esr = 0;
+  uint64_t far = 0;
+  uint64_t hpfar = 0;
+  uint64_t deadline = 0;       // when its timer fires
+  bool poison_aborts = false;  // what its VM had asked for then
+};
+
+// What comes next.
+struct GuestTurn {
+  enum class Kind : uint8_t {
+    kGoesOn,   // the guest, as its GuestCpu is
+    kStops,    // vcpu_run ends with this exit
+    kRefused,  // it ends with EINVAL
+  };
+  Kind kind = Kind::kGoesOn;
+  RunExit exit = {};  // of kStops
+};
+
+// vcpu_run of the loaded vCPU, to where the guest is let in.
+GuestTurn RunBegins(Run& run, const RunAnswer& answer);
+// From a trap to where the guest is let in again. Its GuestCpu has the
+// registers as they were.
+GuestTurn GuestTraps(Run& run, const GuestTrapped& trap);
+// What that changes while EL2 holds the VM table's lock: the interrupts of
+// those that an SGI is for.
+void SgiAtTable(Guests& guests, const VmTable& table, const LoadedVcpu& sender,
+                const GuestTrapped& trap);
+// Guests of vCPUs that are new, and no more of those that are gone.
+void Follow(Guests& guests, const VmTable& table);
 
 // ---- Aborts of the host ----------------------------------------------------
 

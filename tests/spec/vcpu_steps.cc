@@ -145,6 +145,15 @@ Changed MemChange(Run& run, uint64_t ipa, uint64_t pages, bool share) {
   return {0, done};
 }
 
+// C: not as many as there is room for, 16.
+bool AddDevice(Run& run, const Device& device) {
+  const uint64_t handle = run.cpu.loaded->handle;
+  Run::Section section(run);
+  if (run.vm(handle).devices.size() >= 16) return false;
+  run.VmToChange(handle).devices.push_back(device);
+  return true;
+}
+
 }  // namespace
 
 GuestOutcome GuestCall(Run& run, const std::array<uint64_t, 4>& x,
@@ -160,15 +169,21 @@ GuestOutcome GuestCall(Run& run, const std::array<uint64_t, 4>& x,
       return Answer(x[1] == 0 && no_more ? int64_t{kPageSize}
                                          : HF_GUEST_INVALID_PARAMETER,
                     pc);
-    // (More than there is room for is refused; nobody here asks for so many.)
     case HF_GUEST_MMIO_MAP: {
       const uint64_t limit = uint64_t{1} << run.layout().ipa_bits;
       const bool fits = x[1] % kPageSize == 0 && x[2] != 0 && x[3] == 0 &&
                         x[1] < limit && x[2] <= (limit - x[1]) / kPageSize;
-      return Answer(fits ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
+      return Answer(fits && AddDevice(run, {x[1], x[2] * kPageSize})
+                        ? 0
+                        : HF_GUEST_INVALID_PARAMETER,
+                    pc);
     }
-    case HF_GUEST_POISON_ABORTS:
-      return Answer(no_more && x[1] <= 1 ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
+    case HF_GUEST_POISON_ABORTS: {
+      const bool good = no_more && x[1] <= 1;
+      if (good && run.knows_guests())
+        run.guests()[run.cpu.loaded->handle].poison_aborts = x[1] == 1;
+      return Answer(good ? 0 : HF_GUEST_INVALID_PARAMETER, pc);
+    }
     case HF_GUEST_MEM_SHARE:
     case HF_GUEST_MEM_UNSHARE: {
       const bool share = x[0] == HF_GUEST_MEM_SHARE;
@@ -232,18 +247,6 @@ HostAbortAnswer HostAbort(Run& run, const HostAbortCase& abort,
   return HostAbortAnswer::kRetry;
 }
 
-// ---- Running ---------------------------------------------------------------
-
-// Why a guest stops is the guest's, and what the run page holds the host's;
-// that it is refused for a page that says what none may is its own tests' to
-// show.
-static Outcome VcpuRun(Run& run, const Arguments&) {
-  const Outcome& found = run.found();
-  const bool refused = found.x1 == static_cast<uint64_t>(-int64_t{HF_EINVAL});
-  return refused || found.x1 <= HF_EXIT_KICK ? Outcome{0, found.x1, 0, 0}
-                                             : Ok(HF_EXIT_INTERRUPT);
-}
-
 // ---- The hypervisor itself -------------------------------------------------
 
 Outcome HostCall(Run& run, uint64_t id, const Arguments& x) {
@@ -303,8 +306,9 @@ Outcome HostCall(Run& run, uint64_t id, const Arguments& x) {
       return VcpuLoad(run, x);
     case HF_VCPU_PUT:
       return with(needs({}), VcpuPut);
+    // Of a vCPU that is loaded: guest_steps.cc.
     case HF_VCPU_RUN:
-      return with(needs({}), VcpuRun);
+      return Failed(HF_EINVAL);
     case HF_VCPU_IN_POISON_FAULT:
       return with(needs({}), InPoisonFault);
     case HF_PROBE: {

@@ -41,6 +41,7 @@ struct Fault {
 };
 Fault TryRead64(uint64_t address, uint64_t* value) asm("ProbeRead64");
 Fault TryWrite64(uint64_t address, uint64_t value) asm("ProbeWrite64");
+Fault TryExecute(uint64_t address) asm("ProbeExecute");
 Fault TryUndefinedRegister() asm("ProbeUndefined");
 
 // A vCPU that PSCI turns on runs this with its index.

@@ -15,6 +15,8 @@ using payload::EndInterrupt;
 using payload::kNoInterrupt;
 using payload::TakeInterrupt;
 
+extern "C" const char __bss_end[];
+
 constexpr uint32_t kTimer = 27;
 constexpr uint64_t kInvalid = static_cast<uint64_t>(-3);
 constexpr uint64_t kPsciCpuOn = 0xc400'0003, kPsciAffinityInfo = 0xc400'0004;
@@ -22,7 +24,7 @@ constexpr uint64_t kPsciCpuOn = 0xc400'0003, kPsciAffinityInfo = 0xc400'0004;
 struct alignas(kPageSize) Page {
   volatile uint64_t words[kPageSize / 8];
 };
-Page g_page, g_poison, g_other;
+Page g_page, g_poison, g_other, g_code, g_table;
 // Set by vCPU 1.
 volatile uint64_t g_secondary_ran;
 
@@ -108,6 +110,14 @@ void Devices() {
   Expect(device[3] == 0x1234'5678, "a store to a device, read back");
   auto* const bytes = reinterpret_cast<volatile int8_t*>(kDevice);
   Expect(bytes[17] == -0x6f, "a signed byte");  // 0x91
+}
+
+// None is pending, and none comes once it may (HCR_EL2.VSE would make one).
+void NoSError() {
+  uint64_t isr;
+  asm volatile("mrs %0, isr_el1" : "=r"(isr));
+  Expect((isr >> 8 & 1) == 0, "no SError of the host's making");
+  asm volatile("msr daifclr, #4\n isb\n msr daifset, #4");
 }
 
 void Interrupts() {
@@ -223,12 +233,101 @@ void Poison() {
   Expect(Hvc(HF_GUEST_POISON_ABORTS, 0).x[0] == 0, "no more");
 }
 
+// ---- Faults at other addresses than their IPA -------------------------------
+
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+// Of the root (payload/start.S): blocks of 1 GiB, identity, of which these are
+// no memory of the guest's. The one is all of its memory again; the other a
+// table.
+constexpr unsigned kMemoryIndex = HF_GUEST_ENTRY / kGiB, kAliasIndex = 4,
+                   kTableIndex = 5;
+constexpr uint64_t kTableDescriptor = 3;
+
+uint64_t ByAlias(const Page& page) {
+  return Address(page) % kGiB + kAliasIndex * kGiB;
+}
+uint64_t ByTable(const Page& page) {
+  return Address(page) % kGiB + kTableIndex * kGiB;
+}
+volatile uint64_t* Root() {
+  uint64_t ttbr0;
+  asm volatile("mrs %0, ttbr0_el1" : "=r"(ttbr0));
+  return reinterpret_cast<volatile uint64_t*>(ttbr0);
+}
+void SetRoot(unsigned index, uint64_t entry) {
+  Root()[index] = 0;
+  asm volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" : : : "memory");
+  Root()[index] = entry;
+  asm volatile("dsb ishst\n isb" : : : "memory");
+}
+void Lend(const Page& page, uint64_t rights, uint64_t syndrome) {
+  Expect(Do(SuiteStep::kLend, Address(page), rights | syndrome << 32) == 0,
+         "the host lends the page anew");
+}
+void Missed(const char* what) { Expect(Do(SuiteStep::kMissed) == 0, what); }
+
+// Permission faults, for which HPFAR_EL2 says nothing: EL2 finds the page by
+// the guest's own tables.
+void RightsAreMissing(uint64_t (*by)(const Page& page)) {
+  constexpr uint64_t kRead = HF_PROT_R, kWrite = HF_PROT_W,
+                     kExecute = HF_PROT_PX | HF_PROT_UX;
+  uint64_t value = 0;
+  g_other.words[1] = 11;
+  Lend(g_other, kRead | kExecute, HF_ACCESS_WRITE | HF_ACCESS_PERMISSION);
+  Expect(!TryRead64(by(g_other) + 8, &value) && value == 11, "it can be read");
+  Expect(!TryWrite64(by(g_other) + 8, 12) && g_other.words[1] == 12,
+         "and written, with the host's help");
+  Missed("a store without the right is the host's");
+
+  Lend(g_other, kWrite | kExecute, HF_ACCESS_PERMISSION);
+  Expect(!TryRead64(by(g_other) + 8, &value) && value == 12, "it is read");
+  Missed("a load without the right is the host's");
+
+  g_code.words[0] = 0xd65f'03c0;  // RET
+  asm volatile("dsb ish\n ic ialluis\n dsb ish\n isb" : : : "memory");
+  Lend(g_code, kRead | kWrite, HF_ACCESS_FETCH | HF_ACCESS_PERMISSION);
+  Expect(!TryRead64(by(g_code), &value), "code can be read");
+  Expect(!TryExecute(by(g_code)), "and run, with the host's help");
+  Missed("a fetch without the right is the host's");
+  Expect(!TryExecute(by(g_code)), "and once it has it, it is not");
+}
+
+// Faults of the walk through the guest's own table.
+void TableIsMissing() {
+  uint64_t value = 0;
+  g_other.words[2] = 21;
+  Lend(g_table, HF_PROT_W, HF_ACCESS_WALK | HF_ACCESS_PERMISSION);
+  Expect(!TryRead64(ByTable(g_other) + 16, &value) && value == 21,
+         "the host lets the walk read the table");
+  Missed("a walk that may not read is the host's");
+  Lend(g_table, 0, HF_ACCESS_WALK);
+  Expect(!TryRead64(ByTable(g_other) + 16, &value) && value == 21,
+         "the host brings the table");
+  Missed("a walk through what is not there is the host's");
+  Lend(g_table, 0, HF_ACCESS_WALK | HF_ACCESS_FETCH);
+  Expect(!TryExecute(ByTable(g_code)), "for a fetch, too");
+  Missed("a fetch's walk is the host's");
+}
+
+// A table that nobody has been at: the host brings it, empty.
+void TableIsNew() {
+  Expect(reinterpret_cast<uint64_t>(__bss_end) <= kUntouched, "a page is idle");
+  SetRoot(kTableIndex, kUntouched | kTableDescriptor);
+  Do(SuiteStep::kLend, kUntouched, uint64_t{HF_ACCESS_WALK} << 32);
+  uint64_t value;
+  const Fault fault = TryRead64(ByTable(g_other), &value);
+  Expect(fault && fault.exception_class() == 0x25 && fault.status() == 0x06,
+         "then the fault is the guest's own");
+  Missed("a walk through what is not there is the host's");
+}
+
 void WriteProtected() {
   g_other.words[0] = 1;
   Do(SuiteStep::kWriteProtect, Address(g_other));
   Expect(g_other.words[0] == 1, "the page can be read");
   g_other.words[0] = 2;  // the host gives the right back
   Expect(g_other.words[0] == 2, "and written again");
+  Missed("a store to what is write-protected is the host's");
 }
 
 }  // namespace
@@ -239,13 +338,22 @@ int GuestMain() {
   Identity();
   Devices();
   Interrupts();
+  NoSError();
   TimerIs(/*waits=*/true);
   TimerIs(/*waits=*/false);
   TimerIsToldOff();
   Cores();
   const bool is_protected = Hvc(HF_GUEST_FEATURES).x[0] == 0x7d;
+  TableIsNew();
   if (!is_protected) {
     WriteProtected();
+    SetRoot(kAliasIndex, Root()[kMemoryIndex]);
+    RightsAreMissing(ByAlias);
+    // A block of 2 MiB here, by a table.
+    g_table.words[0] = Root()[kMemoryIndex];
+    SetRoot(kTableIndex, Address(g_table) | kTableDescriptor);
+    RightsAreMissing(ByTable);
+    TableIsMissing();
     return 0;
   }
   Calls();

@@ -15,7 +15,12 @@ enum class SuiteStep : uint64_t {
   kInject,        // SPIs a and b become pending
   kForceReclaim,  // the host takes page a back
   kWriteProtect,  // the host lets page a be read only
-  kTouchPoison,   // next it touches page a, which is poison, and never returns
+  // Page a is lent anew with the rights in the lower half of b, or with none it
+  // is not there any more (a protected guest's has never been). What the host
+  // is to find when it is missed is in the upper half.
+  kLend,
+  kMissed,       // 0 if it was
+  kTouchPoison,  // next it touches page a, which is poison, and never returns
 };
 
 // In the upper half of each word: whose it is.
@@ -24,6 +29,8 @@ inline constexpr uint64_t kHostPattern = 0x4057'0000'0000'0000;
 inline constexpr uint64_t kPatternMask = 0xffff'0000'0000'0000;
 
 inline constexpr uint64_t kDevice = 0x1000'0000;
+// A page of the guest's memory that its program has no use for.
+inline constexpr uint64_t kUntouched = 0x800f'0000;
 
 }  // namespace holdfast::guest
 
