@@ -62,8 +62,7 @@ GuestTrap AbortOf(const GuestStep& step, const sim::Fault& fault) {
 
 }  // namespace
 
-// ---- The guest
-// ---------------------------------------------------------------
+// ---- The guest -------------------------------------------------------------
 
 std::optional<sim::Fault> Oracle::StepAccess(unsigned cpu, uint64_t handle,
                                              const Stage2Context& context,
@@ -248,10 +247,9 @@ GuestTurn Oracle::TurnOf(const Running& running, Run& run) {
                                   : RunBegins(run, running.answer);
 }
 
-// ---- vcpu_run
-// ----------------------------------------------------------------
+// ---- vcpu_run --------------------------------------------------------------
 
-static_assert(offsetof(hf_run_page, answered) == 64 * 8);
+static_assert(offsetof(hf_run_page, answered) == 64 * sizeof(uint64_t));
 
 std::array<uint64_t, Oracle::kRunPageWords> Oracle::FirstHalf(
     uint64_t run_page) const {
