@@ -322,6 +322,7 @@ GuestTurn Abort(Run& run, const GuestTrapped& trap) {
   GuestCpu& core = Core(run);
   const Exit exit = run.cpu.exit;
   const uint64_t esr = exit.esr;
+  if (GuestAbort(run, exit).resumes) return GoesOn();
   if (trap.poison_aborts && IsTranslation(esr) && IsPoison(run, PageIn(exit))) {
     core.takes_abort = true;
     return GoesOn();
