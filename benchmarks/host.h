@@ -39,7 +39,8 @@ class Host {
   static constexpr uint64_t kRam = uint64_t{1} << 31;
 
   // With `data` bytes of RAM for guests' pages, and `frames` bytes for all that
-  // NewFrames gives out; up to 66 GiB together. The boot CPU is 0; the thread is it.
+  // NewFrames gives out; up to 66 GiB together. The boot CPU is 0; the thread
+  // is it.
   Host(uint64_t data, uint64_t frames)
       : size_(data + frames),
         machine_(PhysAddr(kRam), size_ + kCarveout),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How long single calls are, all those of large VMs' lives: the distribution,
-// and the longest. EL2 is not preemptible, so the longest must not depend on how
-// large a VM is: status 1 if one grows from the first size to another.
+// and the longest. EL2 is not preemptible, so the longest must not depend on
+// how large a VM is: status 1 if one grows from the first size to another.
 //
 //   bazel run //benchmarks:latency         steps: the same on any machine
 //   bazel run //benchmarks:latency_time    nanoseconds of this one
 //
-// A step is a basic block of the libraries that is gone through, a cache line (64
-// bytes) that ZeroPage zeroes or that is cleaned, or a TLB invalidation: what a
-// loop that nobody thought of cannot hide from. A block is some four
+// A step is a basic block of the libraries that is gone through, a cache line
+// (64 bytes) that ZeroPage zeroes or that is cleaned, or a TLB invalidation:
+// what a loop that nobody thought of cannot hide from. A block is some four
 // instructions.
 //
 //   --gib=1,64     sizes of VMs
@@ -18,13 +18,14 @@
 //   --runs=3       of time: each call's is the best of so many
 //
 // Each size has three VMs:
-//   dense   protected; all pages in order, some shared by the guest, one of each
+//   dense   protected; all pages in order, some shared by the guest, one of
+//   each
 //           2 MiB taken back by force while it lives
 //   holes   protected; pages among holes: one in each 2 MiB, then one here and
 //           there, then one in each GiB, where a search from that GiB's start
 //           comes last. 15 of 16 are taken back by force, and are poison; all
-//           in a run as long as the VM is large. Its stock is of frames that are
-//           no neighbours
+//           in a run as long as the VM is large. Its stock is of frames that
+//           are no neighbours
 //   lent    not protected; blocks and pages of the host's, aged
 #include <algorithm>
 #include <chrono>
@@ -180,9 +181,8 @@ class Life {
         host_.Call(HF_HOST_TEST_CLEAR_YOUNG_GUEST, handle_, kGfn + i,
                    kBlockPages, 1);
       });
-      Measure("host_relax_perms_guest", [&] {
-        host_.Do(HF_HOST_RELAX_PERMS_GUEST, kGfn + i, kProtAll);
-      });
+      Measure("host_relax_perms_guest",
+              [&] { host_.Do(HF_HOST_RELAX_PERMS_GUEST, kGfn + i, kProtAll); });
       Measure("host_mkyoung_guest",
               [&] { host_.Do(HF_HOST_MKYOUNG_GUEST, kGfn + i); });
       Measure("tlb_flush_vmid", [&] { host_.Do(HF_TLB_FLUSH_VMID, handle_); });
@@ -226,9 +226,8 @@ class Life {
                    cpu.work.pte_stores - before.pte_stores,
                    cpu.work.pages_zeroed - before.pages_zeroed,
                    cpu.work.pages_cleaned - before.pages_cleaned};
-      cost.value =
-          cost.blocks + cost.tlbis +
-          kLines * (cost.work.pages_zeroed + cost.work.pages_cleaned);
+      cost.value = cost.blocks + cost.tlbis +
+                   kLines * (cost.work.pages_zeroed + cost.work.pages_cleaned);
       at->second.Add(cost);
     } else {
       const auto start = std::chrono::steady_clock::now();
@@ -263,7 +262,8 @@ class Life {
     return next;
   }
 
-  // A VM with `stock` frames, `chunk` a call. One at a time: every second frame.
+  // A VM with `stock` frames, `chunk` a call. One at a time: every second
+  // frame.
   void Make(uint64_t flags, uint64_t stock, uint64_t chunk) {
     handle_ = 0;
     Measure("reserve_vm", [&] {
@@ -295,8 +295,7 @@ class Life {
     if (reclaim) {
       Measure("start_teardown_vm",
               [&] { host_.Do(HF_START_TEARDOWN_VM, handle_); });
-      for (uint64_t gfn = 0; gfn != HF_NO_GFN;)
-        gfn = Reclaim(gfn, kRangePages);
+      for (uint64_t gfn = 0; gfn != HF_NO_GFN;) gfn = Reclaim(gfn, kRangePages);
     }
     for (uint64_t left = 1; left != 0;)
       Measure("drain_vm", [&] { left = host_.Drain(handle_); });
@@ -474,6 +473,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace holdfast::bench
 
-int main(int argc, char** argv) {
-  return holdfast::bench::Main(argc, argv);
-}
+int main(int argc, char** argv) { return holdfast::bench::Main(argc, argv); }
