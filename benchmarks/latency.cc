@@ -138,15 +138,27 @@ class Life {
 
   void Dense() {
     const uint64_t pages = gib_ * kGibPages;
+    // Of two tables, whatever is done by 512.
+    const uint64_t gfn = kGfn + kBlockPages / 2;
     Make(HF_VM_PROTECTED, pages / 512 + pages / 512 / 512 + 8, 512);
     Measure("vcpu_load", [&] { host_.Load(handle_); });
     for (uint64_t i = 0; i < pages;)
-      i += Donate(kPfn + i, kGfn + i, std::min(kRangePages, pages - i));
-    for (uint64_t i = 0; i < pages; i += 64)
-      Measure("guest_mem_share", [&] { host_.GuestShare(kGfn + i); });
-    for (uint64_t i = 0; i < pages; i += 128)
-      Measure("guest_mem_unshare", [&] { host_.GuestUnshare(kGfn + i); });
-    for (uint64_t i = 5; i < pages; i += kBlockPages) ForceReclaim(kPfn + i, 1);
+      i += Donate(kPfn + i, gfn + i, std::min(kRangePages, pages - i));
+    for (uint64_t i = 0; i < pages; i += 64) {
+      if (IsTakenWhole(i)) continue;
+      Measure("guest_mem_share", [&] { host_.GuestShare(gfn + i); });
+      if (i % 128 != 0) continue;
+      Measure("guest_mem_unshare", [&] { host_.GuestUnshare(gfn + i); });
+    }
+    for (uint64_t i = 0; i < pages; i += kBlockPages) {
+      if (!IsTakenWhole(i)) {
+        ForceReclaim(kPfn + i + 5, 1);
+        continue;
+      }
+      for (uint64_t done = 0; done < kBlockPages;)
+        done += ForceReclaim(kPfn + i + done,
+                             std::min(kRangePages, kBlockPages - done));
+    }
     Measure("vcpu_put", [&] { host_.Put(); });
     End(/*reclaim=*/true);
   }
@@ -320,10 +332,12 @@ class Life {
   static uint64_t Shuffled(uint64_t i, uint64_t size) {
     return i * 0x9e3779b1 % size;
   }
-  // Every 16th block is lent by pages.
+  // One of 16 blocks: lent by pages, or taken back by force as a whole.
+  static bool IsOdd(uint64_t page) { return page / kBlockPages % 16 == 3; }
   static uint64_t StepAt(uint64_t page) {
-    return page / kBlockPages % 16 == 3 ? 1 : kBlockPages;
+    return IsOdd(page) ? 1 : kBlockPages;
   }
+  static bool IsTakenWhole(uint64_t page) { return IsOdd(page); }
 
   const std::string donate_range_ = Named("donate", kRangePages);
   const std::string force_range_ = Named("force_reclaim", kRangePages);

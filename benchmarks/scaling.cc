@@ -58,6 +58,7 @@ struct Work {
   uint64_t pfn;    // of kPages pages, the host's
   uint64_t gfn;    // the next that nothing was at
   Spinlock& lock;  // of all of them
+  uint64_t range;  // pages a call, of those that can have many
 };
 
 enum class Vms { kNone, kProtected, kNotProtected };
@@ -69,13 +70,22 @@ struct Operation {
   // One round: kPages times `calls` calls.
   void (*round)(Work&);
   uint64_t calls;
+  // Calls for kRangePages pages each; counted are pages.
+  bool by_ranges = false;
 };
 
 void Nothing(Work&) {}
 void Load(Work& w) { w.host.Load(w.handle, w.vcpu); }
 void Donate(Work& w) {
   for (uint64_t i = 0; i < kPages;)
-    i += w.host.Donate(w.pfn + i, w.gfn + i, std::min(kRangePages, kPages - i));
+    i += w.host.Donate(w.pfn + i, w.gfn + i, std::min(w.range, kPages - i));
+}
+
+void DonateAndReclaim(Work& w) {
+  Donate(w);
+  for (uint64_t i = 0; i < kPages;)
+    i += w.host.ForceReclaim(w.pfn + i, std::min(w.range, kPages - i));
+  w.gfn += kPages;
 }
 
 const Operation kOperations[] = {
@@ -110,14 +120,9 @@ const Operation kOperations[] = {
        for (uint64_t i = 0; i < kPages; ++i) w.host.UnshareHyp(w.pfn + i);
      },
      2},
-    {"donate, force_reclaim", Vms::kProtected, Load,
-     [](Work& w) {
-       Donate(w);
-       for (uint64_t i = 0; i < kPages;)
-         i += w.host.ForceReclaim(w.pfn + i, std::min(kRangePages, kPages - i));
-       w.gfn += kPages;
-     },
-     2},
+    {"donate, force_reclaim", Vms::kProtected, Load, DonateAndReclaim, 2},
+    {"donate 512, force_reclaim 512", Vms::kProtected, Load, DonateAndReclaim,
+     2, /*by_ranges=*/true},
     {"guest_mem_share, unshare", Vms::kProtected,
      [](Work& w) {
        Load(w);
@@ -183,7 +188,7 @@ class World {
       }
       work_.push_back({host_, handle, same_vm ? i : 0,
                        Host::first_data() + (i + 1) * kPages, kGfn + i * kGfns,
-                       lock_});
+                       lock_, operation.by_ranges ? kRangePages : 1});
     }
   }
 
@@ -294,10 +299,10 @@ double Measure(const Operation& operation, const std::vector<int>& cores,
 void Print(std::FILE* file, const Operation& operation, unsigned threads,
            bool same_vm, double rate, double one) {
   if (rate == 0) {
-    std::printf("%-28s %7u  no run was undisturbed\n", operation.name, threads);
+    std::printf("%-30s %7u  no run was undisturbed\n", operation.name, threads);
     return;
   }
-  std::printf("%-28s %7u  %-8s %14.0f %9.2f\n", operation.name, threads,
+  std::printf("%-30s %7u  %-8s %14.0f %9.2f\n", operation.name, threads,
               operation.vms == Vms::kNone ? "-"
               : same_vm                   ? "same"
                                           : "own",
@@ -312,9 +317,10 @@ void Print(std::FILE* file, const Operation& operation, unsigned threads,
   const std::vector<int> cores = Cores();
   const unsigned most =
       static_cast<unsigned>(std::min<size_t>(cores.size(), kMaxThreads));
-  std::printf("%-28s %7s  %-8s %14s %9s\n", "", "threads", "VM", "calls/s",
+  std::printf("%-30s %7s  %-8s %14s %9s\n", "", "threads", "VM", "calls/s",
               "speed-up");
   for (const Operation& operation : kOperations) {
+    if (operation.by_ranges && !kHasRanges) continue;
     const double one = Measure(operation, cores, 1, false, runs);
     Print(file, operation, 1, false, one, one);
     for (unsigned threads = 2; threads <= most; threads *= 2) {
@@ -361,9 +367,10 @@ Share Watch(flat::Cpu& cpu, const void* lock, double per_hold, double per_lock,
 
 [[maybe_unused]] void MeasureLocks(std::FILE* file, uint64_t runs) {
   Pin(Cores()[0]);
-  std::printf("%-28s %-10s %8s %10s %11s %11s\n", "one thread", "lock",
+  std::printf("%-30s %-10s %8s %10s %11s %11s\n", "one thread", "lock",
               "a call", "share", "2 CPUs", "4 CPUs");
   for (const Operation& operation : kOperations) {
+    if (operation.by_ranges && !kHasRanges) continue;
     World world(operation, 1, false, 6 * runs);
     flat::Cpu& cpu = world.host().machine().cpu(0);
     world.Prepare(0);
@@ -402,7 +409,7 @@ Share Watch(flat::Cpu& cpu, const void* lock, double per_hold, double per_lock,
                                 [&] { world.Rounds(0); });
       if (share.times == 0) continue;
       std::printf(
-          "%-28s %-10s %8.2f %8.0f %%", operation.name, lock.name,
+          "%-30s %-10s %8.2f %8.0f %%", operation.name, lock.name,
           static_cast<double>(share.times) / static_cast<double>(world.calls()),
           100 * share.share());
       for (const unsigned cpus : {2u, kModelled}) {
