@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """flat_binary: a program on the flat machine, optimised, with no flags given."""
 
-def _flat_impl(_settings, _attr):
+def _flat_impl(_settings, attr):
     return {
         "//command_line_option:compilation_mode": "opt",
-        "//command_line_option:features": [],
+        "//command_line_option:features": ["block_count"] if attr.watch == "work" else [],
         "//platforms/flat": True,
+        "//platforms/flat:watch": attr.watch,
     }
 
 _flat = transition(
@@ -15,6 +16,7 @@ _flat = transition(
         "//command_line_option:compilation_mode",
         "//command_line_option:features",
         "//platforms/flat",
+        "//platforms/flat:watch",
     ],
 )
 
@@ -35,6 +37,10 @@ flat_binary = rule(
     implementation = _flat_binary_impl,
     attrs = {
         "program": attr.label(cfg = _flat, mandatory = True, doc = "a cc_binary, tagged manual"),
+        "watch": attr.string(
+            default = "nothing",
+            doc = "what the machine counts (//platforms/flat:watch); it is slower then",
+        ),
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
         ),

@@ -23,6 +23,15 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
+  // [start, start + size) of RAM shows `window` bytes over and over, all there
+  // from now on: memory that is large but takes no more than that. For pages
+  // whose contents nobody reads. All multiples of a page.
+  void Repeat(PhysAddr start, uint64_t size, uint64_t window);
+
+  // All of [start, start + size) is there from now on: no access to it waits
+  // for the machine that the program runs on. Whole pages.
+  void Back(PhysAddr start, uint64_t size);
+
   Cpu& cpu(unsigned index) { return cpus_[index]; }
 
  private:
@@ -30,6 +39,10 @@ class Machine {
   void* mapping_;
   uint64_t mapping_size_;
 };
+
+// Basic blocks that this thread has gone through, of all that was built with
+// the feature block_count: of everything, if kWatchesWork.
+uint64_t BlocksRun();
 
 // This thread is a CPU of the machine while the object lives.
 class OnCpu {

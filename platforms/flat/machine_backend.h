@@ -3,6 +3,9 @@
 // The facade of base/machine.h on a machine that is nothing but RAM: no model,
 // no hooks, TLB and cache maintenance are numbers. What is measured on it is
 // what the libraries themselves cost. Included by that header only.
+//
+// A build may ask that it watch more (BUILD.bazel, `watch`); in all others that
+// is no instruction.
 #ifndef HOLDFAST_PLATFORMS_FLAT_MACHINE_BACKEND_H_
 #define HOLDFAST_PLATFORMS_FLAT_MACHINE_BACKEND_H_
 
@@ -20,14 +23,36 @@
 
 namespace holdfast::flat {
 
-// A CPU is a host thread.
-struct Cpu {
+inline constexpr bool kWatchesWork = HOLDFAST_FLAT_WORK != 0;
+inline constexpr bool kWatchesLocks = HOLDFAST_FLAT_LOCKS != 0;
+
+// What a CPU has done, if kWatchesWork.
+struct Work {
+  uint64_t pte_loads = 0;
+  uint64_t pte_stores = 0;
+  uint64_t pages_zeroed = 0;
+  // Pages whose data or instruction cache was cleaned, that of zeroing apart.
+  uint64_t pages_cleaned = 0;
+};
+
+// How long this CPU held one lock, in Ticks(), if kWatchesLocks.
+struct LockTimes {
+  const void* lock = nullptr;  // set by who measures
+  uint64_t since = 0;
+  uint64_t held = 0;
+  uint64_t times = 0;
+};
+
+// A CPU is a host thread, and shares no cache line with another.
+struct alignas(128) Cpu {
   CpuLocal local;
   uint64_t barriers = 0;
   uint64_t tlb_operations = 0;
   uint64_t cache_operations = 0;
   // ZeroPage zeroes nothing, for measuring all else.
   bool keeps_pages = false;
+  Work work;
+  LockTimes lock_times;
 };
 
 // The CPU this thread is (machine.h), and the host address of physical address
@@ -41,6 +66,23 @@ inline void Barrier() {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 inline void Tlbi() { ++current_cpu->tlb_operations; }
+
+[[gnu::always_inline]] inline void Count(uint64_t Work::* what,
+                                         uint64_t number = 1) {
+  if constexpr (kWatchesWork) current_cpu->work.*what += number;
+}
+
+// A clock of the machine that the program runs on; waits for what is before.
+inline uint64_t Ticks() {
+#if defined(__x86_64__)
+  unsigned aux;
+  return __builtin_ia32_rdtscp(&aux);
+#elif defined(__aarch64__)
+  uint64_t ticks;
+  asm volatile("isb; mrs %0, cntvct_el0" : "=r"(ticks)::"memory");
+  return ticks;
+#endif
+}
 
 }  // namespace holdfast::flat
 
@@ -56,23 +98,29 @@ inline PhysAddr VirtToPhys(const void* address) {
 }
 
 inline void ZeroPage(PhysAddr page) {
+  flat::Count(&flat::Work::pages_zeroed);
   if (flat::current_cpu->keeps_pages) return;
   std::memset(PhysToVirt(page), 0, kPageSize);
 }
-inline void CleanInvalidateToPoc(PhysAddr, uint64_t) {
+inline void CleanInvalidateToPoc(PhysAddr, uint64_t size) {
   ++flat::current_cpu->cache_operations;
+  flat::Count(&flat::Work::pages_cleaned, size >> kPageShift);
 }
-inline void InvalidateICache(PhysAddr, uint64_t) {
+inline void InvalidateICache(PhysAddr, uint64_t size) {
   ++flat::current_cpu->cache_operations;
+  flat::Count(&flat::Work::pages_cleaned, size >> kPageShift);
 }
 
 inline uint64_t LoadPte(const uint64_t* entry) {
+  flat::Count(&flat::Work::pte_loads);
   return __atomic_load_n(entry, __ATOMIC_RELAXED);
 }
 inline void StorePte(uint64_t* entry, uint64_t value) {
+  flat::Count(&flat::Work::pte_stores);
   __atomic_store_n(entry, value, __ATOMIC_RELAXED);
 }
 inline void PublishPte(uint64_t* entry, uint64_t value) {
+  flat::Count(&flat::Work::pte_stores);
   __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
@@ -105,8 +153,20 @@ inline void LockWait() {
 #endif
 }
 inline void OnLockRequested(const void*) {}
-inline void OnLockAcquired(const void*) {}
-inline void OnLockReleased(const void*) {}
+inline void OnLockAcquired(const void* lock) {
+  if constexpr (flat::kWatchesLocks) {
+    flat::LockTimes& times = flat::current_cpu->lock_times;
+    if (times.lock == lock) times.since = flat::Ticks();
+  }
+}
+inline void OnLockReleased(const void* lock) {
+  if constexpr (flat::kWatchesLocks) {
+    flat::LockTimes& times = flat::current_cpu->lock_times;
+    if (times.lock != lock) return;
+    times.held += flat::Ticks() - times.since;
+    ++times.times;
+  }
+}
 
 // A guest's turn ends with an interrupt at once.
 struct GuestState {

@@ -6,6 +6,8 @@ Features one may turn on (see the configs in .bazelrc), host only:
   fuzz                  instruments everything for libFuzzer
   fuzzer                one program with libFuzzer's main (cc_fuzz_test sets it)
   source_coverage       clang's source-based coverage
+  block_count           calls __sanitizer_cov_trace_pc_guard in each basic block
+                        (platforms/flat counts them)
   el2                   the rules of EL2 code: no exceptions, no RTTI, nothing
                         that runs before main (el2_library sets it)
 
@@ -197,6 +199,13 @@ def _host_impl(ctx):
                 _flags(_COMPILE, ["-fsanitize=fuzzer-no-link"]),
                 _flags(_LINK, ["-fsanitize=fuzzer"]),
             ],
+        ),
+        feature(
+            name = "block_count",
+            flag_sets = [_flags(
+                _COMPILE,
+                ["-fsanitize-coverage=bb,no-prune,trace-pc-guard"],
+            )],
         ),
         feature(
             name = "source_coverage",
