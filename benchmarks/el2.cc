@@ -10,6 +10,8 @@
 //
 // Prints, for each operation:
 //   EL2|key|name|instructions|calls|reference|mark        0: there is none
+// and what a host gives for a VM:
+//   MEMORY|key|name|bytes
 #include <array>
 #include <cstdint>
 
@@ -324,9 +326,22 @@ void Guests() {
               });
 }
 
+void Memory() {
+  const auto row = [](const char* key, const char* name, uint64_t frames) {
+    Print("MEMORY|", key, "|", name, "|", frames * kPage, "\n");
+  };
+  const CallResult one = Hvc(HF_VM_FRAMES_NEEDED, {1});
+  const CallResult many = Hvc(HF_VM_FRAMES_NEEDED, {HF_MAX_VCPUS});
+  row("vm", "a VM, without tables", one.x[1]);
+  row("vm_512", "the same with 512 vCPUs, without them", many.x[1]);
+  row("root", "the root of its tables", one.x[2]);
+  row("vcpu", "a vCPU", one.x[3]);
+}
+
 }  // namespace
 
 int PayloadMain() {
+  Memory();
   HostAndHyp();
   Guests();
   if (AllExpectationsMet()) Print("el2: all counted\n");

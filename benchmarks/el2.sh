@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Boots the EL2 image with el2.cc's host in QEMU, one CPU, -icount, and prints
-# what calls cost beside the reference. Status 1: one misses its mark.
+# what calls cost beside the reference. Status 1: one in the table misses its mark.
 #
-#   el2.sh RUN_SH BIN ELF [--lines] [CPU...]
+#   el2.sh RUN_SH BIN ELF [--lines | --memory] [CPU...]
 #     CPU: a57, a72, max (default: a72 max)
-#     --lines: a line each for other programs, as instructions.sh has them, and
-#              status 0; of one CPU
+#     --lines: a line each for other programs, as instructions.sh has them
+#     --memory: such lines of the bytes that a host gives for a VM
 set -euo pipefail
 run=$1 bin=$2 elf=$3
 shift 3
-lines=
-[[ ${1:-} != --lines ]] || { lines=yes; shift; }
+what=table
+case ${1:-} in
+  --lines | --memory) what=${1#--}; shift ;;
+esac
 (($#)) || set -- a72 max
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
@@ -25,17 +27,18 @@ for cpu in "$@"; do
   "$run" --bin "$bin" --elf "$elf" --cpu "$model" --cpus 1 --thread single \
     --memory 2G --seconds 120 -- -icount shift=0,sleep=off > "$output" 2>&1 &&
     grep -q '^el2: all counted' "$output" || { cat "$output" >&2; exit 2; }
-  [[ $lines ]] || printf '%-50s %12s %9s %6s %5s\n' \
+  [[ $what != table ]] || printf '%-50s %12s %9s %6s %5s\n' \
     "EL2 instructions a call, $model" Holdfast reference ratio mark
-  awk -F'|' -v lines="$lines" '
-    $1 != "EL2" { next }
+  awk -F'|' -v what="$what" '
+    what == "memory" && $1 == "MEMORY" { printf "%s|%s|%s|-1|-1|1\n", $2, $3, $4 }
+    what == "memory" || $1 != "EL2" { next }
     {
       reference = $6 > 0 ? $6 : "-"
       mark = $7 > 0 ? $7 : "-"
       ratio = $6 > 0 ? sprintf("%.3f", $4 / $6) : "-"
       miss = $7 > 0 && $4 > $7
     }
-    lines {
+    what == "lines" {
       goal = $7 > 0 ? $7 / $6 : 1
       printf "%s|%s|%s|%s|-1|%.6f\n", $2, $3, $4, ($6 > 0 ? $6 : -1), goal
       next
@@ -47,4 +50,4 @@ for cpu in "$@"; do
     }
     END { exit missed }' "$output" || missed=1
 done
-[[ $lines ]] || exit "$missed"
+exit "$missed"
