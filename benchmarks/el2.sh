@@ -24,9 +24,12 @@ for cpu in "$@"; do
     max) model=max,pauth-impdef=on ;;
     *) model=cortex-$cpu ;;
   esac
-  "$run" --bin "$bin" --elf "$elf" --cpu "$model" --cpus 1 --thread single \
-    --memory 2G --seconds 120 -- -icount shift=0,sleep=off > "$output" 2>&1 &&
-    grep -q '^el2: all counted' "$output" || { cat "$output" >&2; exit 2; }
+  if ! "$run" --bin "$bin" --elf "$elf" --cpu "$model" --cpus 1 --thread single \
+    --memory 2G --seconds 120 -- -icount shift=0,sleep=off > "$output" 2>&1 ||
+    ! grep -q '^el2: all counted' "$output"; then
+    cat "$output" >&2
+    exit 2
+  fi
   [[ $what != table ]] || printf '%-50s %12s %9s %6s %5s\n' \
     "EL2 instructions a call, $model" Holdfast reference ratio mark
   awk -F'|' -v what="$what" '

@@ -3,8 +3,8 @@
 // What EL2 takes of memory, from the libraries' own numbers. All of it that
 // depends on how much RAM there is, is taken at boot (MemProtect::
 // CarveoutFrames); what a VM takes, its host gives. Pages of 4 KiB, RAM in one
-// piece, no devices. What VMs and vCPUs take is a matter of EL2's own registers:
-// the image says it itself (el2.cc).
+// piece, no devices. What VMs and vCPUs take is a matter of EL2's own
+// registers: the image says it itself (el2.cc).
 //
 //   bazel run //benchmarks:memory
 //

@@ -19,16 +19,14 @@ constexpr char kTheirs[] = "#dd8452";
 constexpr char kBound[] = "#4a5568";
 constexpr char kGoal[] = "#c53030";
 // Of lines and parts of a bar, in their order.
-constexpr const char* kColours[] = {"#2b6cb0", "#dd8452", "#55a868", "#8172b3",
-                                    "#c53030", "#64748b"};
-constexpr char kKeyAbove[] =
-    "set key above left maxrows 1 samplen 2 width 1\n";
+constexpr const char* kColours[] = {"#2b6cb0", "#dd8452", "#55a868",
+                                    "#8172b3", "#c53030", "#64748b"};
+constexpr char kKeyAbove[] = "set key above left maxrows 1 samplen 2 width 1\n";
 constexpr size_t kColourCount = sizeof(kColours) / sizeof(kColours[0]);
 
 void Gnuplot(const std::string& file, const std::string& script) {
   std::FILE* const pipe = popen("gnuplot -", "w");
-  const bool written =
-      pipe != nullptr && std::fputs(script.c_str(), pipe) >= 0;
+  const bool written = pipe != nullptr && std::fputs(script.c_str(), pipe) >= 0;
   if (pipe == nullptr || pclose(pipe) != 0 || !written) {
     std::fprintf(stderr, "bench: gnuplot did not draw %s\n", file.c_str());
     std::exit(2);
@@ -55,8 +53,8 @@ std::string RowTexts(const char* axis, const std::vector<std::string>& texts) {
   std::string tics = absl::StrCat("set ", axis, "tics scale 0 nomirror (");
   for (size_t i = 0; i < texts.size(); ++i)
     absl::StrAppend(&tics, i == 0 ? "" : ", ", Quoted(texts[i]), " -", i);
-  return absl::StrFormat("%s) tc rgb \"#1a202c\"\nset %srange [%d.4:0.6]\n", tics, axis,
-                         -static_cast<int>(texts.size()) + 1);
+  return absl::StrFormat("%s) tc rgb \"#1a202c\"\nset %srange [%d.4:0.6]\n",
+                         tics, axis, -static_cast<int>(texts.size()) + 1);
 }
 
 // A number as it stands beside bars.
@@ -86,9 +84,9 @@ void DrawRows(const std::string& file, const std::string& unit,
     const bool two = row.reference > 0;
     const int y = -static_cast<int>(names.size());
     names.push_back(row.name);
-    numbers.push_back(two ? absl::StrCat(Short(row.value), " of ",
-                                         Short(row.reference))
-                          : Short(row.value));
+    numbers.push_back(
+        two ? absl::StrCat(Short(row.value), " of ", Short(row.reference))
+            : Short(row.value));
     least = std::min({least, row.value, row.bound > 0 ? row.bound : least});
     most = std::max({most, row.value, row.reference});
     absl::StrAppendFormat(&ours, "%g %d %g %g\n", row.value, y,
@@ -150,9 +148,8 @@ void DrawSize(const std::string& file, const std::vector<Library>& libraries) {
   std::string script =
       Start(file, 1100, 90 + 30 * static_cast<int>(libraries.size()));
   absl::StrAppend(&script, RowTexts("y", names),
-                  "set xlabel \"KiB\"\nset xrange [0:*]\n",
-                  kKeyAbove, "set style fill solid\n$size << E\n",
-                  data, "E\nplot ");
+                  "set xlabel \"KiB\"\nset xrange [0:*]\n", kKeyAbove,
+                  "set style fill solid\n$size << E\n", data, "E\nplot ");
   for (int kind = 0; kind < 4; ++kind) {
     const std::string left = kind == 0 ? "(0)" : absl::StrCat(kind + 1);
     absl::StrAppendFormat(&script,
@@ -225,8 +222,7 @@ void DrawCalls(const std::string& file, const std::string& unit,
   std::string script =
       Start(file, 1100, 90 + 30 * static_cast<int>(names.size()));
   absl::StrAppend(&script, RowTexts("y", names),
-                  LogAxis(unit, std::max(least, 1.0), most * 2),
-                  kKeyAbove);
+                  LogAxis(unit, std::max(least, 1.0), most * 2), kKeyAbove);
   std::string plot = "plot ";
   const double step = 0.7 / static_cast<double>(sizes.size());
   for (size_t i = 0; i < sizes.size(); ++i) {
@@ -249,8 +245,8 @@ void DrawCalls(const std::string& file, const std::string& unit,
         "notitle, $d%d using 4:1 with points pt 9 ps 0.8 "
         "lc rgb \"%s\" notitle",
         i == 0 ? "" : ", ", i, colour, i, colour,
-        Quoted(absl::StrFormat("VMs of %d GiB", sizes[i])), i, colour,
-        i, colour);
+        Quoted(absl::StrFormat("VMs of %d GiB", sizes[i])), i, colour, i,
+        colour);
   }
   Gnuplot(file, absl::StrCat(script, plot, "\n"));
 }
@@ -283,15 +279,13 @@ void DrawScaling(const std::string& file, const std::vector<Scaling>& all) {
     if (!same.empty() && scaling.own_vm.contains(1))
       same.insert({1, scaling.own_vm.at(1)});
     data("$same", same);
-    const double one =
-        scaling.own_vm.contains(1) ? scaling.own_vm.at(1) : 0;
+    const double one = scaling.own_vm.contains(1) ? scaling.own_vm.at(1) : 0;
     absl::StrAppendFormat(
         &script, "set title %s\nset xrange [0.8:%g]\nset xtics 1\nplot ",
         Quoted(scaling.operation), static_cast<double>(most) + 0.2);
     if (one > 0) {
       absl::StrAppendFormat(
-          &script,
-          "%g*x with lines dt 2 lc rgb \"#a0aec0\" title \"ideal\", ",
+          &script, "%g*x with lines dt 2 lc rgb \"#a0aec0\" title \"ideal\", ",
           one);
     }
     absl::StrAppendFormat(
