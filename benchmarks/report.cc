@@ -1,34 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads what the programs of benchmarks/ measured, compares instructions with
-// the baseline that is kept, and makes a page of it: tables, and pictures by
-// gnuplot. bench.sh runs it.
-#include <algorithm>
+// Reads what the programs of benchmarks/ measured, compares with the baseline
+// that is kept, and makes a page of it: tables, and pictures by gnuplot.
+// bench.sh runs it.
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "benchmarks/measured.h"
+#include "benchmarks/pictures.h"
 #include "nlohmann/json.hpp"
 
 ABSL_FLAG(std::vector<std::string>, instructions, {},
-          "PROGRAM=FILE of instructions.sh --lines, several with commas");
+          "PROGRAM=FILE of lines as of instructions.sh, several with commas");
 ABSL_FLAG(std::vector<std::string>, times, {},
           "PROGRAM=FILE of Google Benchmark's JSON, several with commas");
 ABSL_FLAG(std::string, size, "", "what //platforms:qemu_virt_size printed");
+ABSL_FLAG(std::vector<std::string>, latency, {},
+          "files of LATENCY and LATENCY_NS lines, with commas");
+ABSL_FLAG(std::vector<std::string>, scaling, {},
+          "files of SCALING lines, with commas");
+ABSL_FLAG(std::string, machine, "", "on what it was measured, a line each");
 ABSL_FLAG(std::string, baseline, "", "the numbers that are kept (JSON)");
 ABSL_FLAG(bool, update, false, "keep these numbers instead");
 ABSL_FLAG(std::string, report, "", "a folder for index.html and pictures");
@@ -38,88 +40,61 @@ namespace {
 
 using Json = nlohmann::json;
 
-// More than this share above the baseline is a regression.
-constexpr double kTolerance = 0.03;
-
-struct Row {
-  std::string key, name;
-  double ir = 0;
-  // Negative: there is none.
-  double reference = -1, bound = -1, goal = -1;
-  std::optional<double> baseline;
-  std::optional<double> ns;
-
-  double change() const {
-    return baseline.has_value() && *baseline > 0 ? ir / *baseline - 1 : 0;
-  }
-  bool worse() const { return change() > kTolerance; }
-  bool missed() const { return reference > 0 && ir > goal * reference; }
+// What a program's numbers are.
+struct About {
+  const char* prefix;  // of its name
+  const char* title;
+  const char* unit;
+  const char* command;
+  const char* what;
+};
+constexpr About kAbout[] = {
+    {"pgtable", "Page tables", "instructions",
+     "bazel run //benchmarks:pgtable_instructions; times: "
+     "//benchmarks:pgtable",
+     "x86 instructions that callgrind counts: exact for one binary, the same "
+     "on "
+     "any machine. Times are of this one, best of 100 runs. Reference: Linux's "
+     "pgtable.c in user space, its times of another machine. Bound: a bare "
+     "table with neither locks nor checks."},
+    {"hypercalls", "Calls, without the trap", "instructions",
+     "bazel run //benchmarks:hypercalls_instructions; times: "
+     "//benchmarks:hypercalls",
+     "The same of calls, from registers to registers. The reference of forced "
+     "reclaim is its page-table work only, without checks and locks."},
+    {"el2", "Calls on the machine", "EL2 instructions",
+     "bazel run //benchmarks:el2",
+     "Arm instructions at EL2, from the trap to the ERET, which counts; "
+     "the image in QEMU, one CPU, -icount shift=0. TLB and cache maintenance "
+     "count one each. Reference: pKVM of Linux 6.12 on the same QEMU and CPU; "
+     "its share_hyp also maps the page at EL2."},
+    {"memory", "Memory of EL2", "bytes",
+     "bazel run //benchmarks:memory, bazel run //benchmarks:el2 -- --memory",
+     "Pages of 4 KiB. What EL2 takes at boot is all it ever takes; the tables "
+     "are for the worst case, each page by itself. What a VM takes, its host "
+     "gives. Reference: the record that pKVM keeps of each page."},
 };
 
-using Programs = absl::btree_map<std::string, std::vector<Row>>;
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    std::fprintf(stderr, "bench: cannot read %s\n", path.c_str());
-    std::exit(2);
+const About& AboutProgram(const std::string& program) {
+  for (const About& about : kAbout) {
+    if (absl::StartsWith(program, about.prefix)) return about;
   }
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  static constexpr About kUnknown = {"", "", "", "", ""};
+  return kUnknown;
 }
+bool IsBytes(const std::string& program) { return program == "memory"; }
 
 // "NAME=FILE" of the flags.
 std::pair<std::string, std::string> Split(const std::string& flag) {
   return absl::StrSplit(flag, absl::MaxSplits('=', 1));
 }
 
-Programs ReadInstructions() {
-  Programs programs;
-  for (const std::string& flag : absl::GetFlag(FLAGS_instructions)) {
-    const auto [program, file] = Split(flag);
-    for (absl::string_view line :
-         absl::StrSplit(ReadFile(file), '\n', absl::SkipEmpty())) {
-      const std::vector<std::string> fields = absl::StrSplit(line, '|');
-      Row row;
-      if (fields.size() != 6 || !absl::SimpleAtod(fields[2], &row.ir) ||
-          !absl::SimpleAtod(fields[3], &row.reference) ||
-          !absl::SimpleAtod(fields[4], &row.bound) ||
-          !absl::SimpleAtod(fields[5], &row.goal)) {
-        std::fprintf(stderr, "bench: not a line of instructions.sh: %s\n",
-                     std::string(line).c_str());
-        std::exit(2);
-      }
-      row.key = fields[0];
-      row.name = fields[1];
-      programs[program].push_back(row);
-    }
-  }
-  return programs;
-}
-
-void ReadTimes(Programs& programs) {
-  for (const std::string& flag : absl::GetFlag(FLAGS_times)) {
-    const auto [program, file] = Split(flag);
-    const Json json = Json::parse(ReadFile(file), nullptr, false);
-    for (const Json& run : json.value("benchmarks", Json::array())) {
-      const std::string name = run.value("name", "");
-      for (Row& row : programs[program]) {
-        // "key/iterations:100/manual_time"
-        if (name.substr(0, name.find('/')) == row.key &&
-            run.contains("best_ns_per_unit"))
-          row.ns = run["best_ns_per_unit"].get<double>();
-      }
-    }
-  }
-}
-
 void Compare(Programs& programs, const std::string& path) {
   if (!std::filesystem::exists(path)) return;
   const Json json = Json::parse(ReadFile(path), nullptr, false);
   for (auto& [program, rows] : programs) {
+    const Json of = json.value(program, Json::object());
     for (Row& row : rows) {
-      const Json of = json.value(program, Json::object());
       if (of.contains(row.key)) row.baseline = of[row.key].get<double>();
     }
   }
@@ -128,66 +103,152 @@ void Compare(Programs& programs, const std::string& path) {
 void Keep(const Programs& programs, const std::string& path) {
   Json json;
   for (const auto& [program, rows] : programs) {
-    for (const Row& row : rows) json[program][row.key] = row.ir;
+    for (const Row& row : rows) json[program][row.key] = row.value;
   }
   std::ofstream(path) << json.dump(2) << "\n";
 }
 
-// ---- The report
-// --------------------------------------------------------------
+// ---- The page
 
 std::string Escaped(absl::string_view text) {
   return absl::StrReplaceAll(text,
                              {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}});
 }
 
-// Bars of Holdfast, the reference and the bound on a log scale, as SVG.
-void Draw(const std::string& folder, const std::string& program,
-          const std::vector<Row>& rows) {
-  const std::string stem = absl::StrCat(folder, "/", program);
-  {
-    std::ofstream data(stem + ".dat");
-    for (const Row& row : rows) {
-      data << '"' << row.name << "\" " << row.ir;
-      for (const double other : {row.reference, row.bound}) {
-        if (other > 0) {
-          data << ' ' << other;
-        } else {
-          data << " ?";
-        }
-      }
-      data << '\n';
-    }
-    std::ofstream script(stem + ".gnuplot");
-    script << absl::StrFormat(
-        R"gp(set terminal svg noenhanced size 1100,620 font "sans,12"
-set output "%s.svg"
-set datafile missing "?"
-set style data histograms
-set style histogram clustered gap 1
-set style fill solid
-set logscale y
-set ylabel "instructions (log)"
-set xtics nomirror rotate by -40
-set rmargin 14
-set grid ytics
-set key outside top horizontal
-plot "%s.dat" using 2:xtic(1) title "Holdfast" lc rgb "#2b6cb0", \
-     "" using 3 title "reference" lc rgb "#c05621", \
-     "" using 4 title "bound" lc rgb "#a0aec0"
-)gp",
-        stem, stem);
-  }
-  if (std::system(absl::StrCat("gnuplot ", stem, ".gnuplot").c_str()) != 0) {
-    std::fprintf(stderr, "bench: gnuplot did not draw %s.svg\n", stem.c_str());
-    std::exit(2);
-  }
-  std::filesystem::remove(stem + ".dat");
-  std::filesystem::remove(stem + ".gnuplot");
+constexpr char kNothing[] = "&ndash;";
+
+std::string Number(double value, bool bytes) {
+  if (value < 0) return kNothing;
+  if (!bytes) return absl::StrFormat("%.1f", value);
+  if (value < 1024) return absl::StrFormat("%.0f B", value);
+  if (value < 1 << 20) return absl::StrFormat("%.0f KiB", value / 1024);
+  return absl::StrFormat("%.2f MiB", value / (1 << 20));
 }
 
-std::string Number(double value) {
-  return value < 0 ? "&ndash;" : absl::StrFormat("%.1f", value);
+std::string Cell(const std::string& text, bool bad = false) {
+  return absl::StrCat(bad ? "<td class=\"bad\">" : "<td>", text, "</td>");
+}
+
+std::string Image(const std::string& name, const std::string& says) {
+  return absl::StrFormat("<p><img src=\"%s.svg\" alt=\"%s\"></p>\n", name,
+                         says);
+}
+
+std::string Heading(const std::string& title, const std::string& what,
+                    const std::string& command) {
+  return absl::StrFormat("<h2>%s</h2>\n<p>%s<br>\n<code>%s</code></p>\n",
+                         Escaped(title), Escaped(what), Escaped(command));
+}
+
+std::string Table(const std::string& unit, bool bytes,
+                  const std::vector<Row>& rows) {
+  bool ns = false, bound = false;
+  for (const Row& row : rows) {
+    ns |= row.ns.has_value();
+    bound |= row.bound > 0;
+  }
+  std::string table = absl::StrCat(
+      "<table><tr><th>", bytes ? "of what" : "operation", "</th><th>", unit,
+      "</th><th>baseline</th><th>change</th><th>reference</th><th>ratio</th>"
+      "<th>goal</th>",
+      bound ? "<th>bound</th>" : "", ns ? "<th>ns</th>" : "", "</tr>\n");
+  for (const Row& row : rows) {
+    const bool has = row.reference > 0;
+    absl::StrAppend(
+        &table, "<tr>", Cell(Escaped(row.name)), Cell(Number(row.value, bytes)),
+        Cell(Number(row.baseline.value_or(-1), bytes)),
+        Cell(row.baseline.has_value()
+                 ? absl::StrFormat("%+.1f %%", row.change() * 100)
+                 : kNothing,
+             row.worse()),
+        Cell(Number(row.reference, bytes)),
+        Cell(
+            has ? absl::StrFormat("%.3f", row.value / row.reference) : kNothing,
+            row.missed()),
+        Cell(has && row.goal < 1 ? absl::StrFormat("%.3f", row.goal)
+                                 : kNothing),
+        bound ? Cell(Number(row.bound, false)) : "",
+        ns ? Cell(Number(row.ns.value_or(-1), false)) : "", "</tr>\n");
+  }
+  return absl::StrCat(table, "</table>\n");
+}
+
+std::string RowsSection(const std::string& folder, const std::string& program,
+                        const std::vector<Row>& rows) {
+  const About& about = AboutProgram(program);
+  std::string section = Heading(absl::StrCat(about.title, " (", program, ")"),
+                                about.what, about.command);
+  if (!IsBytes(program)) {
+    DrawRows(absl::StrCat(folder, "/", program, ".svg"), about.unit, rows);
+    absl::StrAppend(&section, Image(program, "each operation, on a log scale"));
+  }
+  return absl::StrCat(section, Table(about.unit, IsBytes(program), rows));
+}
+
+// How long each call is: LatencySection and ScalingSection are empty if nobody
+// measured.
+std::string LatencySection(const std::string& folder, const std::string& kind,
+                           const std::string& unit,
+                           const std::string& program) {
+  std::vector<Latency> all;
+  for (const std::string& file : absl::GetFlag(FLAGS_latency)) {
+    for (Latency& latency : ReadLatency(file, kind))
+      all.push_back(std::move(latency));
+  }
+  if (all.empty()) return "";
+  const std::string& name = program;
+  DrawLatency(absl::StrCat(folder, "/", name, ".svg"), unit, all);
+  DrawCalls(absl::StrCat(folder, "/", name, "_calls.svg"), unit, all);
+  std::string section = absl::StrCat(
+      Heading(
+          absl::StrCat("How long single calls are: ", unit),
+          "All calls of large VMs' lives. EL2 is not preemptible: the "
+          "longest call must not depend on how large a VM is. Of each call: "
+          "a dot is the median, a cross 99 %, a triangle the longest.",
+          absl::StrCat("bazel run //benchmarks:", program)),
+      Image(name, "share of calls that take more than so much"),
+      Image(absl::StrCat(name, "_calls"), "each call, median to longest"),
+      "<table><tr><th>call</th><th>GiB</th><th>calls</th><th>median</th>"
+      "<th>99 %</th><th>99.9 %</th><th>longest</th></tr>\n");
+  for (const Latency& latency : all) {
+    absl::StrAppend(&section, "<tr>", Cell(Escaped(latency.call)),
+                    Cell(absl::StrCat(latency.gib)),
+                    Cell(absl::StrCat(latency.number())),
+                    Cell(absl::StrCat(latency.Quantile(0.5))),
+                    Cell(absl::StrCat(latency.Quantile(0.99))),
+                    Cell(absl::StrCat(latency.Quantile(0.999))),
+                    Cell(absl::StrCat(latency.longest())), "</tr>\n");
+  }
+  return absl::StrCat(section, "</table>\n");
+}
+
+std::string ScalingSection(const std::string& folder) {
+  std::vector<Scaling> all;
+  for (const std::string& file : absl::GetFlag(FLAGS_scaling)) {
+    for (Scaling& scaling : ReadScaling(file))
+      all.push_back(std::move(scaling));
+  }
+  if (all.empty()) return "";
+  DrawScaling(absl::StrCat(folder, "/scaling.svg"), all);
+  return absl::StrCat(
+      Heading("Several CPUs at once",
+              "Calls a second of all threads together, on this machine; the "
+              "dashed line is what threads that never wait would make.",
+              "bazel run //benchmarks:scaling"),
+      Image("scaling", "calls a second over threads"));
+}
+
+std::string SizeSection(const std::string& folder) {
+  const std::string size = absl::GetFlag(FLAGS_size);
+  if (size.empty()) return "";
+  DrawSize(absl::StrCat(folder, "/size.svg"), ReadSize(size));
+  return absl::StrCat(
+      Heading("The EL2 image, by library",
+              "Bytes of QEMU virt's image, without its payload; platforms has "
+              "the per-CPU blocks and stacks, (layout) is padding.",
+              "bazel run //platforms:qemu_virt_size"),
+      Image("size", "KiB of each library"), "<pre>", Escaped(ReadFile(size)),
+      "</pre>\n");
 }
 
 void WriteReport(const Programs& programs, const std::string& folder) {
@@ -202,68 +263,62 @@ tr:nth-child(even) { background: #f7fafc; } .bad { color: #c53030; font-weight: 
 pre { background: #f7fafc; padding: 1em; } img { max-width: 100%; }
 </style></head><body>
 <h1>Holdfast, measured</h1>
-<p>Instructions are callgrind's: exact for one binary, the same on any machine.
-Times are of this machine, best of many runs; compare them among themselves only.
-Reference and bound: the program's source says what they are.</p>
+<p>Change: against benchmarks/baseline.json; more than 3 % more is red, and so is
+a ratio that misses its goal.</p>
 )";
-  for (const auto& [program, rows] : programs) {
-    Draw(folder, program, rows);
-    page
-        << "<h2>//benchmarks:" << program << "</h2>\n<p><img src=\"" << program
-        << ".svg\" alt=\"instructions of each operation\"></p>\n"
-        << "<table><tr><th>operation</th><th>instructions</th><th>baseline</th>"
-           "<th>change</th><th>reference</th><th>ratio</th><th>goal</th>"
-           "<th>bound</th><th>ns</th></tr>\n";
-    for (const Row& row : rows) {
-      page << "<tr><td>" << Escaped(row.name) << "</td><td>" << Number(row.ir)
-           << "</td><td>" << Number(row.baseline.value_or(-1)) << "</td><td"
-           << (row.worse() ? " class=\"bad\">" : ">")
-           << absl::StrFormat("%+.1f %%", row.change() * 100) << "</td><td>"
-           << Number(row.reference) << "</td><td"
-           << (row.missed() ? " class=\"bad\">" : ">")
-           << (row.reference > 0
-                   ? absl::StrFormat("%.3f", row.ir / row.reference)
-                   : std::string("&ndash;"))
-           << "</td><td>"
-           << (row.reference > 0 ? absl::StrFormat("%.3f", row.goal)
-                                 : std::string("&ndash;"))
-           << "</td><td>" << Number(row.bound) << "</td><td>"
-           << Number(row.ns.value_or(-1)) << "</td></tr>\n";
-    }
-    page << "</table>\n";
-  }
-  if (const std::string size = absl::GetFlag(FLAGS_size); !size.empty()) {
-    page << "<h2>The EL2 image, by library</h2>\n<pre>"
-         << Escaped(ReadFile(size)) << "</pre>\n";
-  }
-  page << "</body></html>\n";
+  if (const std::string machine = absl::GetFlag(FLAGS_machine);
+      !machine.empty())
+    page << "<pre>" << Escaped(machine) << "</pre>\n";
+  for (const auto& [program, rows] : programs)
+    page << RowsSection(folder, program, rows);
+  page << LatencySection(folder, "LATENCY", "steps", "latency")
+       << LatencySection(folder, "LATENCY_NS", "nanoseconds", "latency_time")
+       << ScalingSection(folder) << SizeSection(folder) << "</body></html>\n";
   std::printf("report: %s/index.html\n", folder.c_str());
 }
 
+void PrintMemory(const std::vector<Row>& rows) {
+  std::printf("%-52s %14s %12s\n", "memory of EL2", "Holdfast", "reference");
+  for (const Row& row : rows) {
+    std::printf("%-52s %14s %12s\n", row.name.c_str(),
+                Number(row.value, true).c_str(),
+                row.reference > 0 ? Number(row.reference, true).c_str() : "-");
+  }
+}
+
 int Main() {
-  Programs programs = ReadInstructions();
-  ReadTimes(programs);
+  Programs programs;
+  for (const std::string& flag : absl::GetFlag(FLAGS_instructions)) {
+    const auto [program, file] = Split(flag);
+    for (Row& row : ReadRows(file)) programs[program].push_back(std::move(row));
+  }
+  for (const std::string& flag : absl::GetFlag(FLAGS_times)) {
+    const auto [program, file] = Split(flag);
+    ReadTimes(file, programs[program]);
+  }
   const std::string baseline = absl::GetFlag(FLAGS_baseline);
   Compare(programs, baseline);
   int worse = 0;
   for (const auto& [program, rows] : programs) {
+    const char* const unit = AboutProgram(program).unit;
     for (const Row& row : rows) {
       if (row.worse()) {
         ++worse;
-        std::printf("MORE: %s, %s: %.1f instructions, were %.1f (%+.1f %%)\n",
-                    program.c_str(), row.name.c_str(), row.ir, *row.baseline,
-                    row.change() * 100);
+        std::printf("MORE: %s, %s: %.1f %s, were %.1f (%+.1f %%)\n",
+                    program.c_str(), row.name.c_str(), row.value, unit,
+                    *row.baseline, row.change() * 100);
       } else if (!row.baseline.has_value()) {
-        std::printf("new: %s, %s: %.1f instructions\n", program.c_str(),
-                    row.name.c_str(), row.ir);
+        std::printf("new: %s, %s: %.1f %s\n", program.c_str(), row.name.c_str(),
+                    row.value, unit);
       }
       if (row.missed()) {
-        std::printf("misses its goal: %s, %s: %.1f instructions, wanted %.1f\n",
-                    program.c_str(), row.name.c_str(), row.ir,
+        std::printf("misses its goal: %s, %s: %.1f %s, wanted %.1f\n",
+                    program.c_str(), row.name.c_str(), row.value, unit,
                     row.goal * row.reference);
       }
     }
   }
+  if (programs.contains("memory")) PrintMemory(programs["memory"]);
   if (const std::string folder = absl::GetFlag(FLAGS_report); !folder.empty())
     WriteReport(programs, folder);
   if (absl::GetFlag(FLAGS_update)) {

@@ -49,27 +49,36 @@ void AnswerProbe(HostRegs& regs) {
   }
 }
 
+[[gnu::noinline]] void AnswerOther(HostRegs& regs) {
+  const uint64_t id = regs.x[0];
+  machine::OnNote(EventKind::kCallEnter, id, regs.x[1], regs.x[2], regs.x[3],
+                  regs.x[4], regs.x[5]);
+  AnswerProbe(regs);
+  machine::ThisCpu().events.Record(EventKind::kCallExit, id, regs.x[0]);
+  machine::OnNote(EventKind::kCallExit, id, regs.x[1], regs.x[2], regs.x[3],
+                  regs.x[0], 0);
+}
+
 }  // namespace
 
+// Both out of line: neither sets up a stack frame for the other.
 void Hypervisor::HandleHostCall(HostRegs& regs) {
   const Call* call = FindCall(regs.x[0]);
   if (call == nullptr) {
-    const uint64_t id = regs.x[0];
-    machine::OnNote(EventKind::kCallEnter, id, regs.x[1], regs.x[2], regs.x[3],
-                    regs.x[4], regs.x[5]);
-    AnswerProbe(regs);
-    machine::ThisCpu().events.Record(EventKind::kCallExit, id, regs.x[0]);
-    machine::OnNote(EventKind::kCallExit, id, regs.x[1], regs.x[2], regs.x[3],
-                    regs.x[0], 0);
+    AnswerOther(regs);
     return;
   }
+  Serve(*call, regs);
+}
+
+[[gnu::noinline]] void Hypervisor::Serve(const Call& call, HostRegs& regs) {
   Note(EventKind::kCallEnter, regs.x[0], regs.x[1], regs.x[2], regs.x[3],
        regs.x[4], regs.x[5]);
   const Args args = {regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]};
-  const CallResult result = IsMet(call->needs, ThisCpu().loaded)
-                                ? call->handler(*this, args)
+  const CallResult result = IsMet(call.needs, ThisCpu().loaded)
+                                ? call.handler(*this, args)
                                 : Failed(Errno::kEinval);
-  Note(EventKind::kCallExit, call->id, static_cast<uint64_t>(result.x1),
+  Note(EventKind::kCallExit, call.id, static_cast<uint64_t>(result.x1),
        result.x2, result.x3);
   regs.x[0] = 0;
   regs.x[1] = static_cast<uint64_t>(result.x1);

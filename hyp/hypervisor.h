@@ -27,6 +27,8 @@ namespace holdfast::hyp {
 inline constexpr uint32_t kBudget = std::clamp<uint32_t>(
     static_cast<uint32_t>((uint64_t{2} << 20) / kPageSize), 16, 512);
 
+struct Call;
+
 // A host's registers x0..x3 as a trap found them, and x4, x5 that calls read.
 // The dispatcher writes x0..x3; the platform saves and restores the rest.
 struct HostRegs {
@@ -126,6 +128,9 @@ class Hypervisor {
   struct alignas(64) PerCpu {
     vm_table::Vcpu* loaded = nullptr;
   };
+  // A call that is in the table, whole: registers in, registers out.
+  void Serve(const Call& call, HostRegs& regs);
+
   PerCpu& ThisCpu() { return cpus_[machine::ThisCpu().index]; }
 
   mem_protect::MemProtect mem_;

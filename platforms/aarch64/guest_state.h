@@ -48,6 +48,10 @@ struct VirtualGic {
   std::array<std::atomic<uint64_t>, (kSpiEnd + 63) / 64> pending;
 };
 
+// Their reset values are UNKNOWN (IHI 0069, 12.4). On a CPU that has a GIC's
+// interface, each time it comes up, before it runs a guest.
+void ClearListRegisters();
+
 }  // namespace holdfast::aarch64
 
 namespace holdfast::machine {

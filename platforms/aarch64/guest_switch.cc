@@ -354,20 +354,33 @@ bool PrepareInterrupts(GuestState& guest, unsigned count) {
   return FindLr(gic, count, kVirtualTimerInterrupt) != nullptr;
 }
 
-void LoadGic(const VirtualGic& gic, unsigned count) {
+// Only list registers with something in them are written, and read back: the
+// others are zero, as they always are while the host runs. Returns which, a bit
+// each.
+unsigned LoadGic(const VirtualGic& gic, unsigned count) {
   IchVmcrEl2::Write(gic.vmcr);
   IchAp1r0El2::Write(gic.ap1r0);
-  for (unsigned i = 0; i < count; ++i) WriteLr(i, gic.lr[i]);
+  unsigned loaded = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (gic.lr[i] == 0) continue;
+    WriteLr(i, gic.lr[i]);
+    loaded |= 1u << i;
+  }
   IchHcrEl2::Write(IchHcrEl2::kEn);
+  return loaded;
 }
-void SaveGic(VirtualGic& gic, unsigned count) {
+void SaveGic(VirtualGic& gic, unsigned loaded) {
   gic.vmcr = IchVmcrEl2::Read();
   gic.ap1r0 = IchAp1r0El2::Read();
-  for (unsigned i = 0; i < count; ++i) gic.lr[i] = ReadLr(i);
   IchHcrEl2::Write(0);
   IchVmcrEl2::Write(0);
   IchAp1r0El2::Write(0);
-  for (unsigned i = 0; i < count; ++i) WriteLr(i, 0);
+  for (; loaded != 0; loaded &= loaded - 1) {
+    const auto i = static_cast<unsigned>(__builtin_ctz(loaded));
+    const uint64_t lr = ReadLr(i);
+    gic.lr[i] = IsTaken(lr) ? lr : 0;
+    WriteLr(i, 0);
+  }
 }
 
 // ---- In and out -------------------------------------------------------------
@@ -416,6 +429,7 @@ GuestTrap RunOnce(GuestState& guest, const Stage2Context& stage2, Cpu& cpu,
   const unsigned list_registers = has.gic ? ListRegisters() : 0;
   const bool timer_held = PrepareInterrupts(guest, list_registers);
   uint64_t pmr = 0;
+  unsigned loaded = 0;
 
   // Walks under the host's registers have ended.
   DsbNsh();
@@ -427,7 +441,7 @@ GuestTrap RunOnce(GuestState& guest, const Stage2Context& stage2, Cpu& cpu,
     pmr = IccPmrEl1::Read();
     IccPmrEl1::Write(0xff);
     if (timer_held) BoardHoldTimerInterrupt(true);
-    LoadGic(guest.gic, list_registers);
+    loaded = LoadGic(guest.gic, list_registers);
   }
   AllowWalks(guest.el1);
   Isb();
@@ -462,7 +476,7 @@ GuestTrap RunOnce(GuestState& guest, const Stage2Context& stage2, Cpu& cpu,
   DsbNsh();
   SaveEl1(guest.el1, cpu);
   if (has.gic) {
-    SaveGic(guest.gic, list_registers);
+    SaveGic(guest.gic, loaded);
     if (timer_held) BoardHoldTimerInterrupt(false);
     IccPmrEl1::Write(pmr);
   }
@@ -524,6 +538,12 @@ bool Handle(GuestState& guest, const GuestTrap& trap) {
 }
 
 }  // namespace
+
+void ClearListRegisters() {
+  const unsigned count = ListRegisters();
+  for (unsigned i = 0; i < count; ++i) WriteLr(i, 0);
+}
+
 }  // namespace holdfast::aarch64
 
 namespace holdfast::machine {

@@ -22,6 +22,9 @@
 #define HF_TRAP_FRAME_SIZE 272
 #define HF_TRAP_FRAME_KEY 248
 
+// ESR_EL2 of HVC #0: class 0x16, IL (Arm ARM D19.2.37).
+#define HF_ESR_HVC_0 0x5a000000
+
 // Key A's registers (FEAT_PAuth), by encoding, and SCTLR_EL2.EnIA, by which
 // assembler knows whether they are there.
 #define HF_APIAKEYLO_EL1 S3_0_C2_C1_0

@@ -14,6 +14,10 @@ void* memset(void* to, int byte, size_t size) {
   // Words only where aligned: with the MMU off all memory is Device, which
   // faults on unaligned accesses (Arm ARM B2.8.2).
   if ((reinterpret_cast<uintptr_t>(bytes) & 7) == 0) {
+    for (; size >= 32; size -= 32, bytes += 32) {
+      auto* const words = reinterpret_cast<uint64_t*>(bytes);
+      words[0] = words[1] = words[2] = words[3] = word;
+    }
     for (; size >= 8; size -= 8, bytes += 8)
       *reinterpret_cast<uint64_t*>(bytes) = word;
   }
@@ -27,6 +31,16 @@ void* memcpy(void* to, const void* from, size_t size) {
   if (((reinterpret_cast<uintptr_t>(target) |
         reinterpret_cast<uintptr_t>(source)) &
        7) == 0) {
+    for (; size >= 32; size -= 32, target += 32, source += 32) {
+      auto* const words = reinterpret_cast<uint64_t*>(target);
+      const auto* const from_words = reinterpret_cast<const uint64_t*>(source);
+      const uint64_t a = from_words[0], b = from_words[1], c = from_words[2],
+                     d = from_words[3];
+      words[0] = a;
+      words[1] = b;
+      words[2] = c;
+      words[3] = d;
+    }
     for (; size >= 8; size -= 8, target += 8, source += 8) {
       *reinterpret_cast<uint64_t*>(target) =
           *reinterpret_cast<const uint64_t*>(source);

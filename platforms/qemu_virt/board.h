@@ -42,9 +42,13 @@ static_assert(offsetof(StartArgs, vbar) == HF_START_VBAR);
 static_assert(offsetof(StartArgs, stack) == HF_START_STACK);
 static_assert(offsetof(StartArgs, cpu) == HF_START_CPU);
 
-// General registers as a trap from EL1 or EL0 found them.
+// General registers as a trap from EL1 or EL0 found them. A call's has no x19
+// to x28 (vectors.S).
 struct TrapFrame {
-  uint64_t x[31];
+  union {
+    uint64_t x[31];
+    hyp::HostRegs call;  // the first of them
+  };
   uint64_t return_key[2];  // EL1's APIAKey_EL1, if EL2 uses its own
   uint64_t unused;
 };

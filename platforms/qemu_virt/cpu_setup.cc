@@ -148,6 +148,7 @@ void SetUpCpu(const Board& board) {
                      IccSreEl2::kEnable);
     Isb();
     IchHcrEl2::Write(0);
+    aarch64::ClearListRegisters();
   }
 
   SctlrEl1::Write(SctlrEl1::kHostReset);

@@ -2,7 +2,6 @@
 //
 // What the host traps into: calls, SMCs, aborts, and the rest. Nothing that a
 // host does ends in a panic: what EL2 does not provide is undefined for it.
-#include <algorithm>
 #include <optional>
 
 #include "platforms/aarch64/exception_entry.h"
@@ -22,13 +21,6 @@ using aarch64::HpfarIsValid;
 using mem_protect::FaultKind;
 
 namespace {
-
-void HandleCall(BoardCpu& cpu, TrapFrame& frame) {
-  hyp::HostRegs regs;
-  std::copy_n(frame.x, regs.x.size(), regs.x.begin());
-  cpu.board->hypervisor->HandleHostCall(regs);
-  std::copy_n(regs.x.begin(), 4, frame.x);
-}
 
 // The page that was accessed, or nothing if the syndrome does not tell. Nor is
 // the host's stage 1 walked for it (AT): an external abort on that walk would
@@ -72,6 +64,10 @@ void HandleAbort(BoardCpu& cpu, TrapFrame& frame, uint64_t esr) {
 
 }  // namespace
 
+extern "C" void HandleHostHvc(TrapFrame* frame) {
+  ThisBoardCpu().board->hypervisor->HandleHostCall(frame->call);
+}
+
 extern "C" void HandleLowerException(TrapFrame* frame, uint64_t kind) {
   // Interrupts and SErrors go to EL1 while the host runs (HCR_EL2.IMO, FMO and
   // AMO are 0), so only synchronous exceptions come here.
@@ -80,14 +76,10 @@ extern "C" void HandleLowerException(TrapFrame* frame, uint64_t kind) {
   const uint64_t esr = EsrEl2::Read();
   switch (static_cast<ExceptionClass>(EsrEl2::Ec::Get(esr))) {
     case ExceptionClass::kHvc64:
-      // Calls are HVC #0; the immediate of any other is nobody's, but for
-      // images that are built to fail.
-      if (EsrEl2::Immediate::Get(esr) != 0) {
-        if (!HandleFaultCall(*frame, EsrEl2::Immediate::Get(esr)))
-          frame->x[0] = ~uint64_t{0};
-        return;
-      }
-      HandleCall(cpu, *frame);
+      // Calls are HVC #0, and not here; the immediate of any other is nobody's,
+      // but for images that are built to fail.
+      if (!HandleFaultCall(*frame, EsrEl2::Immediate::Get(esr)))
+        frame->x[0] = ~uint64_t{0};
       return;
     case ExceptionClass::kSmc64:
       // A trapped SMC returns to itself (D1.3.1.4), unlike HVC.

@@ -27,47 +27,17 @@
         b       lower_common
         .endm
 
-        .section .text.vectors, "ax"
-        .balign 2048
-        .global el2_vectors
-el2_vectors:
-        fatal   0       // current EL with SP_EL0: EL2 never runs so
-        fatal   1
-        fatal   2
-        fatal   3
-        fatal   4       // current EL: synchronous, IRQ, FIQ, SError
-        fatal   5
-        fatal   6
-        fatal   7
-        lower   8       // lower EL, AArch64
-        lower   9
-        lower   10
-        lower   11
-        lower   12      // lower EL, AArch32 (EL0 only)
-        lower   13
-        lower   14
-        lower   15
+        // The vector of synchronous exceptions. Calls come here.
+        .macro  lower_sync
+        .balign 128
+        sub     sp, sp, #HF_TRAP_FRAME_SIZE
+        stp     x0, x1, [sp, #0]
+        b       synchronous
+        .endm
 
-lower_common:
-        stp     x2, x3, [sp, #16]
-        mrs     x2, tpidr_el2
-        ldr     x2, [x2, #HF_CPU_RUNNING]
-        cbnz    x2, guest_exit
-        stp     x4, x5, [sp, #32]
-        stp     x6, x7, [sp, #48]
-        stp     x8, x9, [sp, #64]
-        stp     x10, x11, [sp, #80]
-        stp     x12, x13, [sp, #96]
-        stp     x14, x15, [sp, #112]
-        stp     x16, x17, [sp, #128]
-        stp     x18, x19, [sp, #144]
-        stp     x20, x21, [sp, #160]
-        stp     x22, x23, [sp, #176]
-        stp     x24, x25, [sp, #192]
-        stp     x26, x27, [sp, #208]
-        stp     x28, x29, [sp, #224]
-        str     x30, [sp, #240]
         // All levels sign with the same key registers: each has its own values.
+        // EL1's go to the frame.
+        .macro  take_key
         mrs     x2, sctlr_el2
         tbz     x2, #HF_SCTLR_ENIA_BIT, 1f
         mrs     x2, HF_APIAKEYLO_EL1
@@ -83,17 +53,108 @@ lower_common:
         mov     x2, xzr
         mov     x3, xzr
 1:
-        // The frame chain of EL2 ends here; x29 is the host's.
-        mov     x29, xzr
-        mov     x30, xzr
-        mov     x0, sp
-        bl      HandleLowerException
+        .endm
+        .macro  give_key_back
         mrs     x2, sctlr_el2
         tbz     x2, #HF_SCTLR_ENIA_BIT, 1f
         ldp     x2, x3, [sp, #HF_TRAP_FRAME_KEY]
         msr     HF_APIAKEYLO_EL1, x2
         msr     HF_APIAKEYHI_EL1, x3
 1:
+        .endm
+
+        .section .text.vectors, "ax"
+        .balign 2048
+        .global el2_vectors
+el2_vectors:
+        fatal   0       // current EL with SP_EL0: EL2 never runs so
+        fatal   1
+        fatal   2
+        fatal   3
+        fatal   4       // current EL: synchronous, IRQ, FIQ, SError
+        fatal   5
+        fatal   6
+        fatal   7
+        lower_sync      // lower EL, AArch64
+        lower   9
+        lower   10
+        lower   11
+        lower   12      // lower EL, AArch32 (EL0 only)
+        lower   13
+        lower   14
+        lower   15
+
+// A call of the host's, HVC #0 and nothing else, has a shorter way: C++ leaves
+// x19 to x28 as they are (AAPCS64 6.1), and nobody looks for them in the frame.
+synchronous:
+        stp     x2, x3, [sp, #16]
+        mrs     x2, tpidr_el2
+        ldr     x2, [x2, #HF_CPU_RUNNING]
+        mov     x1, #8
+        cbnz    x2, guest_exit
+        mrs     x2, esr_el2
+        mov     x3, #HF_ESR_HVC_0
+        cmp     x2, x3
+        b.ne    host_exit
+        stp     x4, x5, [sp, #32]
+        stp     x6, x7, [sp, #48]
+        stp     x8, x9, [sp, #64]
+        stp     x10, x11, [sp, #80]
+        stp     x12, x13, [sp, #96]
+        stp     x14, x15, [sp, #112]
+        stp     x16, x17, [sp, #128]
+        str     x18, [sp, #144]
+        stp     x29, x30, [sp, #232]
+        take_key
+        mov     x29, xzr
+        mov     x0, sp
+        bl      HandleHostHvc
+        give_key_back
+        ldp     x2, x3, [sp, #16]
+        ldp     x4, x5, [sp, #32]
+        ldp     x6, x7, [sp, #48]
+        ldp     x8, x9, [sp, #64]
+        ldp     x10, x11, [sp, #80]
+        ldp     x12, x13, [sp, #96]
+        ldp     x14, x15, [sp, #112]
+        ldp     x16, x17, [sp, #128]
+        ldr     x18, [sp, #144]
+        ldp     x29, x30, [sp, #232]
+        ldp     x0, x1, [sp, #0]
+        add     sp, sp, #HF_TRAP_FRAME_SIZE
+        eret
+        // No speculation past ERET.
+        dsb     nsh
+        isb
+
+lower_common:
+        stp     x2, x3, [sp, #16]
+        mrs     x2, tpidr_el2
+        ldr     x2, [x2, #HF_CPU_RUNNING]
+        cbnz    x2, guest_exit
+// x0..x3 are in the frame, x1: the vector.
+host_exit:
+        stp     x4, x5, [sp, #32]
+        stp     x6, x7, [sp, #48]
+        stp     x8, x9, [sp, #64]
+        stp     x10, x11, [sp, #80]
+        stp     x12, x13, [sp, #96]
+        stp     x14, x15, [sp, #112]
+        stp     x16, x17, [sp, #128]
+        stp     x18, x19, [sp, #144]
+        stp     x20, x21, [sp, #160]
+        stp     x22, x23, [sp, #176]
+        stp     x24, x25, [sp, #192]
+        stp     x26, x27, [sp, #208]
+        stp     x28, x29, [sp, #224]
+        str     x30, [sp, #240]
+        take_key
+        // The frame chain of EL2 ends here; x29 is the host's.
+        mov     x29, xzr
+        mov     x30, xzr
+        mov     x0, sp
+        bl      HandleLowerException
+        give_key_back
         ldp     x2, x3, [sp, #16]
         ldp     x4, x5, [sp, #32]
         ldp     x6, x7, [sp, #48]
