@@ -24,10 +24,8 @@ inline constexpr uint64_t kInputPages = uint64_t{1} << (kPaBits - kPageShift);
 inline constexpr uint64_t kProtAll =
     HF_PROT_PX | HF_PROT_UX | HF_PROT_W | HF_PROT_R;
 
-// Whether donate, force_reclaim and reclaim_dying take many pages a call; their
-// last argument is 1 below as long as they do not.
-inline constexpr bool kHasRanges = false;
-inline constexpr uint64_t kRangePages = kHasRanges ? 512 : 1;
+// Pages of a call that can have many, where it has many.
+inline constexpr uint64_t kRangePages = 512;
 
 struct Reply {
   int64_t x1;
@@ -98,12 +96,10 @@ class Host {
 
   // How many pages were done.
   uint64_t Donate(uint64_t pfn, uint64_t gfn, uint64_t pages) {
-    const Reply reply = Do(HF_HOST_DONATE_GUEST, pfn, gfn, pages);
-    return kHasRanges ? reply.x2 : 1;
+    return Do(HF_HOST_DONATE_GUEST, pfn, gfn, pages).x2;
   }
   uint64_t ForceReclaim(uint64_t pfn, uint64_t pages) {
-    const Reply reply = Do(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, pages);
-    return kHasRanges ? reply.x2 : 1;
+    return Do(HF_FORCE_RECLAIM_GUEST_PAGE, pfn, pages).x2;
   }
   // The next gfn, or HF_NO_GFN. That there may be nothing is no failure.
   uint64_t ReclaimDying(uint64_t handle, uint64_t gfn, uint64_t pages) {

@@ -121,7 +121,13 @@ const Operation kOperations[] = {
      },
      2},
     {"donate, force_reclaim", Vms::kProtected, Load, DonateAndReclaim, 2},
-    {"donate 512, force_reclaim 512", Vms::kProtected, Load, DonateAndReclaim,
+    {"donate 512, force_reclaim 512", Vms::kProtected,
+     [](Work& w) {
+       Load(w);
+       w.gfn += kPages / 2;  // no blocks
+     },
+     DonateAndReclaim, 2, /*by_ranges=*/true},
+    {"donate, force_reclaim, blocks", Vms::kProtected, Load, DonateAndReclaim,
      2, /*by_ranges=*/true},
     {"guest_mem_share, unshare", Vms::kProtected,
      [](Work& w) {
@@ -320,7 +326,6 @@ void Print(std::FILE* file, const Operation& operation, unsigned threads,
   std::printf("%-30s %7s  %-8s %14s %9s\n", "", "threads", "VM", "calls/s",
               "speed-up");
   for (const Operation& operation : kOperations) {
-    if (operation.by_ranges && !kHasRanges) continue;
     const double one = Measure(operation, cores, 1, false, runs);
     Print(file, operation, 1, false, one, one);
     for (unsigned threads = 2; threads <= most; threads *= 2) {
@@ -370,7 +375,6 @@ Share Watch(flat::Cpu& cpu, const void* lock, double per_hold, double per_lock,
   std::printf("%-30s %-10s %8s %10s %11s %11s\n", "one thread", "lock",
               "a call", "share", "2 CPUs", "4 CPUs");
   for (const Operation& operation : kOperations) {
-    if (operation.by_ranges && !kHasRanges) continue;
     World world(operation, 1, false, 6 * runs);
     flat::Cpu& cpu = world.host().machine().cpu(0);
     world.Prepare(0);
