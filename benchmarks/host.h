@@ -24,8 +24,8 @@ inline constexpr uint64_t kInputPages = uint64_t{1} << (kPaBits - kPageShift);
 inline constexpr uint64_t kProtAll =
     HF_PROT_PX | HF_PROT_UX | HF_PROT_W | HF_PROT_R;
 
-// Pages that one call may do.
-inline constexpr uint64_t kRangePages = mem_protect::MemProtect::kRangePages;
+// Pages of a call that can have many, where it has many.
+inline constexpr uint64_t kRangePages = 512;
 
 struct Reply {
   int64_t x1;

@@ -138,17 +138,21 @@ class Life {
 
   void Dense() {
     const uint64_t pages = gib_ * kGibPages;
-    // Of two tables, whatever is done by 512.
-    const uint64_t gfn = kGfn + kBlockPages / 2;
+    // By 512, half of them are of two tables each, and half are blocks.
+    const auto gfn = [=](uint64_t i) {
+      return kGfn + i + (i < pages / 2 ? kBlockPages / 2 : kBlockPages);
+    };
     Make(HF_VM_PROTECTED, pages / 512 + pages / 512 / 512 + 8, 512);
     Measure("vcpu_load", [&] { host_.Load(handle_); });
-    for (uint64_t i = 0; i < pages;)
-      i += Donate(kPfn + i, gfn + i, std::min(kRangePages, pages - i));
+    for (uint64_t i = 0; i < pages;) {
+      const uint64_t end = i < pages / 2 ? pages / 2 : pages;
+      i += Donate(kPfn + i, gfn(i), std::min(kRangePages, end - i));
+    }
     for (uint64_t i = 0; i < pages; i += 64) {
       if (IsTakenWhole(i)) continue;
-      Measure("guest_mem_share", [&] { host_.GuestShare(gfn + i); });
+      Measure("guest_mem_share", [&] { host_.GuestShare(gfn(i)); });
       if (i % 128 != 0) continue;
-      Measure("guest_mem_unshare", [&] { host_.GuestUnshare(gfn + i); });
+      Measure("guest_mem_unshare", [&] { host_.GuestUnshare(gfn(i)); });
     }
     for (uint64_t i = 0; i < pages; i += kBlockPages) {
       if (!IsTakenWhole(i)) {

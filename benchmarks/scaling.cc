@@ -121,7 +121,13 @@ const Operation kOperations[] = {
      },
      2},
     {"donate, force_reclaim", Vms::kProtected, Load, DonateAndReclaim, 2},
-    {"donate 512, force_reclaim 512", Vms::kProtected, Load, DonateAndReclaim,
+    {"donate 512, force_reclaim 512", Vms::kProtected,
+     [](Work& w) {
+       Load(w);
+       w.gfn += kPages / 2;  // no blocks
+     },
+     DonateAndReclaim, 2, /*by_ranges=*/true},
+    {"donate, force_reclaim, blocks", Vms::kProtected, Load, DonateAndReclaim,
      2, /*by_ranges=*/true},
     {"guest_mem_share, unshare", Vms::kProtected,
      [](Work& w) {

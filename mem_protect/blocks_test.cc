@@ -6,7 +6,6 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "hyp/abi.h"
 #include "mem_protect/mem_protect.h"
 #include "mem_protect/ranges_fixture.h"
 #include "tests/world/world.h"

@@ -8,7 +8,6 @@
 
 #include "base/machine.h"
 #include "gtest/gtest.h"
-#include "hyp/abi.h"
 #include "mem_protect/mem_protect.h"
 #include "mem_protect/ranges_fixture.h"
 #include "tests/world/world.h"
