@@ -21,12 +21,6 @@ constexpr Level kLargestBlock =
 
 }  // namespace
 
-Result<Pfn> MemProtect::HostFrame(uint64_t pfn) const {
-  const std::optional<Pfn> frame = Pfn::FromUntrusted(pfn, features_.pa_bits);
-  if (!frame.has_value()) return Error(Errno::kEinval);
-  return *frame;
-}
-
 Result<FrameRange> MemProtect::HostFrames(uint64_t pfn, uint64_t pages) const {
   HOLDFAST_TRY_ASSIGN(const Pfn first, HostFrame(pfn));
   const uint64_t limit = uint64_t{1} << (features_.pa_bits - kPageShift);
@@ -63,7 +57,9 @@ Result<const Region*> MemProtect::HostMemory(const FrameRange& range) const {
 Result<MemProtect::Pages> MemProtect::HostPages(const FrameRange& range,
                                                 PageState host, PageState hyp) {
   host_.lock.AssertHeld();
-  HOLDFAST_TRY_ASSIGN(const Region* region, HostMemory(range));
+  const Region* region = map_.FindWhole(range.start(), range.size());
+  if (region == nullptr || region->kind != RegionKind::kMemory) [[unlikely]]
+    return Error(HostMemory(range).error());
   const Pages pages = PagesIn(*region, range);
   for (uint64_t i = 0; i < range.count; ++i) {
     if (!pages.records[i].Is(host, hyp)) return Error(Errno::kEperm);

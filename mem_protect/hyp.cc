@@ -27,7 +27,7 @@ Status MemProtect::ShareHyp(uint64_t pfn) {
   SpinlockHolder host_hold(host_.lock);
   HOLDFAST_TRY_ASSIGN(const Pages page, HostPages({frame, 1}, PageState::kOwned,
                                                   PageState::kNoPage));
-  SetHyp(page, PageState::kSharedBorrowed);
+  page.records->set_hyp(PageState::kSharedBorrowed);
   SetHost(page, PageState::kSharedOwned);
   return {};
 }
@@ -39,7 +39,7 @@ Status MemProtect::UnshareHyp(uint64_t pfn) {
                       HostPages({frame, 1}, PageState::kSharedOwned,
                                 PageState::kSharedBorrowed));
   if (page.records->count() != 0) return Error(Errno::kEbusy);
-  SetHyp(page, PageState::kNoPage);
+  page.records->set_hyp(PageState::kNoPage);
   SetHost(page, PageState::kOwned);
   return {};
 }

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "absl/base/thread_annotations.h"
@@ -416,7 +417,11 @@ class MemProtect {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
 
   // What the host passed, if it is within the PA size and not empty. EINVAL.
-  Result<Pfn> HostFrame(uint64_t pfn) const;
+  Result<Pfn> HostFrame(uint64_t pfn) const {
+    const std::optional<Pfn> frame = Pfn::FromUntrusted(pfn, features_.pa_bits);
+    if (!frame.has_value()) return Error(Errno::kEinval);
+    return *frame;
+  }
   Result<FrameRange> HostFrames(uint64_t pfn, uint64_t pages) const;
 
   MemoryMap map_;

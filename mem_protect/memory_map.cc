@@ -31,36 +31,9 @@ Status MemoryMap::Init(std::span<const Region> regions, unsigned pa_bits) {
   return {};
 }
 
-size_t MemoryMap::CountFrom(PhysAddr address) const {
-  size_t low = 0;
-  size_t high = count_;
-  while (low < high) {
-    const size_t middle = (low + high) / 2;
-    if (regions_[middle].base <= address) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
-const Region* MemoryMap::Find(PhysAddr address) const {
-  const size_t count = CountFrom(address);
-  if (count == 0) return nullptr;
-  const Region& region = regions_[count - 1];
-  return address < region.end() ? &region : nullptr;
-}
-
 bool MemoryMap::IsGap(PhysAddr start, uint64_t size) const {
   return Find(start) == nullptr &&
          CountFrom(start) == CountFrom(start + (size - 1));
-}
-
-const Region* MemoryMap::FindWhole(PhysAddr start, uint64_t size) const {
-  const Region* region = Find(start);
-  if (region == nullptr || size > region->end() - start) return nullptr;
-  return region;
 }
 
 const Region* MemoryMap::FindRam(PhysAddr start, uint64_t size) const {

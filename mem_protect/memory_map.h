@@ -68,6 +68,35 @@ class MemoryMap {
   unsigned pa_bits_ = 0;
 };
 
+// Inline: every call of a host's begins with one.
+
+inline size_t MemoryMap::CountFrom(PhysAddr address) const {
+  size_t low = 0;
+  size_t high = count_;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (regions_[middle].base <= address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+inline const Region* MemoryMap::Find(PhysAddr address) const {
+  const size_t count = CountFrom(address);
+  if (count == 0) return nullptr;
+  const Region& region = regions_[count - 1];
+  return address < region.end() ? &region : nullptr;
+}
+
+inline const Region* MemoryMap::FindWhole(PhysAddr start, uint64_t size) const {
+  const Region* region = Find(start);
+  if (region == nullptr || size > region->end() - start) return nullptr;
+  return region;
+}
+
 }  // namespace holdfast::mem_protect
 
 #endif  // HOLDFAST_MEM_PROTECT_MEMORY_MAP_H_
