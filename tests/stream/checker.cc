@@ -780,17 +780,18 @@ void Checker::PageState(const Event& event) {
                            facts.zero ? "cleaned" : "zeroed"));
   }
   // EL2 never runs what it has for itself; what was shared, the host knew.
-  if (to_host && before.host == kNoPage && facts.guests && !dic_ &&
+  if (to_host && before.host == kNoPage && facts.guest.has_value() && !dic_ &&
       !facts.fetched_anew) {
     Report(Rule::kNotFetchedAnew,
            absl::StrFormat("%#x to the host, with a guest's instructions", pa));
   }
-  facts.zero = facts.clean = facts.fetched_anew = facts.guests = false;
+  facts.zero = facts.clean = facts.fetched_anew = false;
+  facts.guest.reset();
   if (!nodes_.contains(pa)) shadow_.Forget(pa);
 }
 
 // Pages that only the guest has from here on. `was_there`: it had them already,
-// and shared them.
+// and shared them. (Or it loses them for a moment, while its block is split.)
 void Checker::GivenToGuest(unsigned vmid, uint64_t pa, uint64_t size,
                            bool was_there) {
   const uint64_t page = uint64_t{1} << shadow_.page_shift();
@@ -805,19 +806,20 @@ void Checker::GivenToGuest(unsigned vmid, uint64_t pa, uint64_t size,
       Report(Rule::kHandover,
              absl::StrFormat("%#x to vmid %d: %s", at, vmid, reached), cause);
     }
-    if (!was_there && !facts.clean) {
+    const bool had_it = was_there || facts.guest == vmid;
+    if (!had_it && !facts.clean) {
       Report(Rule::kNotCleaned,
              absl::StrFormat("%#x to vmid %d, not cleaned since the host had "
                              "it",
                              at, vmid));
     }
-    if (!was_there && !dic_ && !facts.fetched_anew) {
+    if (!had_it && !dic_ && !facts.fetched_anew) {
       Report(Rule::kNotFetchedAnew,
              absl::StrFormat("%#x to vmid %d, with the host's instructions", at,
                              vmid));
     }
     facts.zero = facts.clean = facts.fetched_anew = false;
-    facts.guests = true;
+    facts.guest = vmid;
     if (!nodes_.contains(at)) shadow_.Forget(at);
   }
 }

@@ -145,8 +145,8 @@ class Checker {
     // Since nobody but EL2 could reach it.
     bool zero = false;
     bool clean = false;
-    bool fetched_anew = false;  // no instruction of before is cached
-    bool guests = false;        // a guest was the last to have it alone
+    bool fetched_anew = false;      // no instruction of before is cached
+    std::optional<unsigned> guest;  // by VMID: the last to have it alone
   };
   struct CpuState {
     std::optional<uint64_t> vttbr;  // entered

@@ -593,6 +593,31 @@ TEST(Checker, HandoverToGuest) {
               ElementsAre(Rule::kHandover));
 }
 
+// A guest that loses a page and gets it back within one of EL2's sections (its
+// block is split) has had it all the time; after the host had it, not.
+TEST(Checker, APageThatAGuestGetsBackIsNoHandover) {
+  const Lines again = Of(R"(
+      cpu1 lock lock=0x41
+      cpu1 store-pte pa=0x80006008 old=0x900007ff new=0x0)") +
+                      FlushGuest("0x1000") + Of(R"(
+      cpu1 publish-pte pa=0x80006008 old=0x0 new=0x900007ff
+      cpu1 dsb-ishst
+      cpu1 unlock lock=0x41)");
+  EXPECT_EQ(Findings(Boot() + Donate() + again), "");
+  const Lines late = Of(R"(
+      cpu1 lock lock=0x40
+      cpu1 lock lock=0x41
+      cpu1 page-state pfn=0x90000 host=3 hyp=3 count=0
+      cpu1 store-pte pa=0x80003000 old=0x900007ff new=0x2)") +
+                     FlushHost("0x90000000") + Of(R"(
+      cpu1 publish-pte pa=0x80006008 old=0x6 new=0x900007ff
+      cpu1 dsb-ishst
+      cpu1 unlock lock=0x41
+      cpu1 unlock lock=0x40)");
+  EXPECT_THAT(RulesBroken(Boot() + Donate() + Reclaim() + late),
+              ElementsAre(Rule::kNotCleaned));
+}
+
 TEST(Checker, HandoverToHost) {
   const Lines good = Boot() + Donate() + Reclaim();
   const size_t from = (Boot() + Donate()).size();

@@ -24,14 +24,23 @@ class GuestVm {
  public:
   static constexpr unsigned kMaxVcpus = 4;
   // Memory from HF_GUEST_ENTRY on.
-  static constexpr uint64_t kBytes = 1 << 20;
+  static constexpr uint64_t kBytes = 2 << 20;
   static constexpr uint64_t kPages = kBytes / kPageSize;
   static constexpr uint64_t kFirstGfn = HF_GUEST_ENTRY / kPageSize;
 
+  // When a guest gets its memory: page by page, as it misses them; or before it
+  // begins (of a protected one), in as few pieces as may be: as a block, with
+  // pages of 4 KiB.
+  enum class Memory : uint8_t { kOnDemand, kAtOnce };
+
   // Takes the host's pages for good. Ends the program if a call fails.
-  GuestVm(const Program& program, unsigned vcpus, bool is_protected)
-      : program_(program), is_protected_(is_protected), vcpus_(vcpus) {
-    memory_ = Frames(kPages);
+  GuestVm(const Program& program, unsigned vcpus, bool is_protected,
+          Memory memory = Memory::kOnDemand)
+      : program_(program),
+        is_protected_(is_protected),
+        vcpus_(vcpus),
+        gives_(memory) {
+    memory_ = Frames(kPages, kPages);
     const CallResult needs = Hvc(HF_VM_FRAMES_NEEDED, {vcpus});
     vm_ = Frames(needs.x[1]);
     root_ = Frames(needs.x[2], needs.x[2]);
@@ -61,6 +70,7 @@ class GuestVm {
       Check(topup.x[1] == 0, "topup_vm");
       done += topup.x[2];
     }
+    if (gives_ == Memory::kAtOnce) BringAll();
   }
   GuestVm(const GuestVm&) = delete;
   GuestVm& operator=(const GuestVm&) = delete;
@@ -134,7 +144,7 @@ class GuestVm {
     Do(HF_START_TEARDOWN_VM, {handle_});
     for (uint64_t gfn = 0; is_protected_ && gfn != HF_NO_GFN;) {
       const CallResult next =
-          Hvc(HF_RECLAIM_DYING_GUEST_PAGE, {handle_, gfn, 1});
+          Hvc(HF_RECLAIM_DYING_GUEST_PAGE, {handle_, gfn, kPages});
       Check(next.x[1] == 0 || next.x[1] == 0 - uint64_t{HF_ENOENT},
             "reclaim_dying_guest_page");
       gfn = next.x[2];
@@ -152,6 +162,18 @@ class GuestVm {
 
  private:
   static constexpr uint64_t kStock = 16;
+
+  void BringAll() {
+    Load(0);
+    for (uint64_t done = 0; done < kPages;) {
+      const CallResult result =
+          Hvc(HF_HOST_DONATE_GUEST,
+              {memory_ + done, kFirstGfn + done, kPages - done});
+      Check(result.x[1] == 0, "host_donate_guest");
+      done += result.x[2];
+    }
+    Put();
+  }
 
   static uint64_t Frames(uint64_t count, uint64_t align = 1) {
     return AllocatePages(count * kPageSize / kPage, align * kPageSize) /
@@ -212,6 +234,7 @@ class GuestVm {
   const Program program_;
   const bool is_protected_;
   const unsigned vcpus_;
+  const Memory gives_;
   uint64_t handle_ = 0;
   uint64_t memory_ = 0, vm_ = 0, root_ = 0, stock_ = 0;
   uint64_t vcpu_[kMaxVcpus] = {}, run_[kMaxVcpus] = {};

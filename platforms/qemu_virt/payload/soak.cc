@@ -26,8 +26,8 @@ struct Vcpu {
 };
 
 struct Machine {
-  explicit Machine(const Program& program)
-      : vm(program, kVcpus, /*is_protected=*/true) {}
+  Machine(const Program& program, GuestVm::Memory memory)
+      : vm(program, kVcpus, /*is_protected=*/true, memory) {}
 
   GuestVm vm;
   Vcpu vcpus[kVcpus];
@@ -47,8 +47,9 @@ uint64_t Now() {
 class Soak {
  public:
   Soak()
-      : machines_{Machine({guest_soak, guest_soak_size}),
-                  Machine({guest_soak, guest_soak_size})} {}
+      : machines_{
+            Machine({guest_soak, guest_soak_size}, GuestVm::Memory::kOnDemand),
+            Machine({guest_soak, guest_soak_size}, GuestVm::Memory::kAtOnce)} {}
 
   void Run(uint64_t seconds) {
     uint64_t frequency;
