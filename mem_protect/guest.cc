@@ -267,11 +267,18 @@ Status MemProtect::ReclaimSome(Vm& vm, Ipa ipa, uint64_t most, uint64_t* next,
     any = entry.IsPoisoned();
   } else if (leaf->state == PageState::kSharedBorrowed) {
     return Error(page ? Errno::kEperm : Errno::kE2big);
-  } else if (page || IsBlock(Gfn::Of(ipa).value(), most)) {
+  } else if (page) {
+    // Emptied under the locks: to take the host's a second time would cost as
+    // much.
+    any = true;
+    Vacated vacated = TakeFromGuest(vm, at, {Pfn::Of(leaf->page), 1});
+    if (leaf->state == PageState::kOwned) Scrub(vacated.frames());
+    GiveToHost(std::move(vacated));
+  } else if (IsBlock(Gfn::Of(ipa).value(), most)) {
     any = true;
     GiveBack(TakeFromGuest(vm, at, {Pfn::Of(leaf->page), most}), leaf->state,
              transit);
-    if (!page) EndBlock(vm);
+    EndBlock(vm);
   } else {
     SplitBlock(vm, at);
     done = ReclaimPages(vm, ipa, most, &any, transit);

@@ -243,6 +243,10 @@ Outcome ReclaimDying(Run& run, const Arguments& x) {
   OnTheirWay way(run);
   Run::Section section(run);
   const uint64_t most = MostPages(gfn, pages);
+  const EntryAt first = Find(run.vm(handle), gfn);
+  // As in ForceReclaim.
+  if (most == 1 && first.entry != nullptr && first.entry->level == 3)
+    way.IsShort();
   bool any = false;
   uint64_t done = 0;
   uint64_t taken = 0;
