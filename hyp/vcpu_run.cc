@@ -144,17 +144,20 @@ static std::optional<RunExit> HandleTrap(Hypervisor& hv, Vcpu& vcpu,
                      .x = {regs.x[0], regs.x[1], regs.x[2], regs.x[3]}};
     }
     case kEcInstructionAbortLower:
-    case kEcDataAbortLower:
+    case kEcDataAbortLower: {
+      // As it was when the guest stopped, whatever another core of it asks for.
+      const bool poison_aborts =
+          vm.poison_aborts.load(std::memory_order_relaxed);
       if (hv.HandleGuestAbort({trap.esr, trap.far, trap.hpfar}) ==
           GuestAction::kResume)
         return std::nullopt;
-      if (vm.poison_aborts.load(std::memory_order_relaxed) &&
-          IsTranslationAbort(trap.esr) &&
+      if (poison_aborts && IsTranslationAbort(trap.esr) &&
           hv.mem().IsPoisoned(vm, FaultPage(vcpu.exit)).value_or(false)) {
         machine::InjectGuestAbort(vcpu.guest, trap);
         return std::nullopt;
       }
       return AbortExit(vcpu);
+    }
     case kEcSysreg:
       if (IsSgiWrite(trap.esr)) {
         const unsigned rt = SysregRt(trap.esr);
