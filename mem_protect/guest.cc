@@ -149,23 +149,29 @@ Result<uint64_t> MemProtect::DonateGuest(Vm& vm, uint64_t pfn, uint64_t gfn,
   return count;
 }
 
+// What the host's records say of pages that a guest owned, or shared.
+void MemProtect::CheckRecords(const FrameRange& frames, bool owned) {
+  const Pages pages = PagesOf(frames);
+  for (uint64_t i = 0; i < frames.count; ++i) {
+    HOLDFAST_CHECK(pages.records[i].Is(
+        owned ? PageState::kNoPage : PageState::kSharedBorrowed,
+        PageState::kNoPage));
+  }
+}
+
 // Commit: what a guest shared is the host's again, as it is. What it owned is
 // nobody's until it is empty; which it becomes when the locks are dropped.
 void MemProtect::GiveBack(Vacated vacated, PageState guest,
                           InTransit& transit) {
   const bool owned = guest == PageState::kOwned;
-  const Pages pages = PagesOf(vacated.frames());
-  for (uint64_t i = 0; i < pages.frames.count; ++i) {
-    HOLDFAST_CHECK(pages.records[i].Is(
-        owned ? PageState::kNoPage : PageState::kSharedBorrowed,
-        PageState::kNoPage));
-  }
+  const FrameRange frames = vacated.frames();
+  CheckRecords(frames, owned);
   if (!owned) return GiveToHost(std::move(vacated));
   // It must not go on naming the guest, who may have another page there soon.
   // The entries are annotations of the same size, so no table is needed.
   Reservation none;
   HostBatch batch(host_);
-  host_.Annotate(Ipa(pages.frames.start().value()), pages.frames.size(),
+  host_.Annotate(Ipa(frames.start().value()), frames.size(),
                  pgtable::Annotation::HostDonationToNobody(), none, batch,
                  kBlockPages != 0 ? kBlockLevel : kPageLevel);
   static_cast<void>(batch.Complete());
@@ -271,8 +277,10 @@ Status MemProtect::ReclaimSome(Vm& vm, Ipa ipa, uint64_t most, uint64_t* next,
     // Emptied under the locks: to take the host's a second time would cost as
     // much.
     any = true;
+    const bool owned = leaf->state == PageState::kOwned;
     Vacated vacated = TakeFromGuest(vm, at, {Pfn::Of(leaf->page), 1});
-    if (leaf->state == PageState::kOwned) Scrub(vacated.frames());
+    CheckRecords(vacated.frames(), owned);
+    if (owned) Scrub(vacated.frames());
     GiveToHost(std::move(vacated));
   } else if (IsBlock(Gfn::Of(ipa).value(), most)) {
     any = true;

@@ -370,6 +370,8 @@ class MemProtect {
       machine::ZeroPage((pages.first + i).address());
     if (!features_.dic) machine::InvalidateICache(pages.start(), pages.size());
   }
+  void CheckRecords(const FrameRange& frames, bool owned)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   void GiveBack(Vacated vacated, PageState guest, InTransit& transit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_.lock);
   void Arrive(InTransit& transit);
