@@ -164,6 +164,19 @@ TEST_F(RangesTest, DyingPagesComeBackInAnyOrderOfFramesAndStates) {
   EXPECT_EQ(Reclaim(kGfn + 3, kPages - 3), "-ENOENT -");
 }
 
+// Frames that follow each other, but the guest has let the host use some.
+TEST_F(RangesTest, DyingRunKeepsWhatItSharedAndNoMore) {
+  const uint64_t run = world_.Frames(5);
+  Number(run, 5);
+  EXPECT_EQ(Donate(run, kGfn, 5), "5");
+  EXPECT_EQ(Share(kGfn + 2, 1), "1");
+  Kill();
+  EXPECT_EQ(Reclaim(kGfn, 5), "0 -");
+  for (uint64_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(world_.Load((run + i) * kPageSize), i == 2 ? 1002 : 0) << i;
+  }
+}
+
 TEST_F(RangesTest, DyingHolesAreSkippedAndSayWhereToGoOn) {
   const uint64_t run = world_.Frames(4);
   EXPECT_EQ(Donate(run, kGfn + 3, 2), "2");
